@@ -1,0 +1,78 @@
+//! The project's own chores: `cargo xtask test` is the test command, and the other commands are its parts and the
+//! things that one does less often.
+//!
+//! Everything runs from a clean clone with nothing but Rust; what else is needed is named in [`tools`] and installed
+//! where that is allowed. No step is ever skipped: a missing tool is a failure that says what to do.
+
+mod console;
+mod process;
+mod rooms;
+mod scan;
+mod steps;
+mod tools;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use steps::{Benchmarks, Step};
+
+/// Makes the generated parts of mcdns and runs its checks.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, subcommand_required = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The test command: installs what tests need, then format, lints, rooms, documentation, licences and all tests.
+    #[command(after_help = "Example:\n  cargo xtask test --only clippy --only rooms")]
+    Test {
+        /// Run this step alone; may be given several times.
+        #[arg(long, value_enum, value_name = "STEP")]
+        only: Vec<Step>,
+    },
+    /// Hold the packages' dependencies against the rules of the rooms.
+    CheckRooms,
+    /// Build for release, measure speed and memory, and compare with other name servers.
+    #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench dns --rounds 5 --markdown")]
+    Bench(Benchmarks),
+    /// Compare everything that has an expected result on file.
+    Golden {
+        /// Write what comes out as the new expected results.
+        #[arg(long)]
+        update: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::say(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let top = top()?;
+    match &arguments.command {
+        Command::Test { only } => steps::test(&top, only),
+        Command::CheckRooms => rooms::run(&top),
+        Command::Bench(wanted) => steps::bench(&top, wanted),
+        Command::Golden { update } => steps::golden(&top, *update),
+    }
+}
+
+/// The top folder of the workspace, two above this package.
+fn top() -> anyhow::Result<PathBuf> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    top.canonicalize().with_context(|| format!("the workspace that this was built in is gone from {}", top.display()))
+}

@@ -1,0 +1,171 @@
+//! What tests and benchmarks need from Debian, and how it comes onto a machine.
+//!
+//! A package in the table is installed when this may be done without asking (as root, or with a `sudo` that wants no
+//! password); else the one line to run is printed, and the step fails. Servers among them are started by the tests
+//! themselves on high ports of the loopback interface; the services that Debian would start are kept from starting.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::{
+    console::say,
+    process::{command, find, output, run},
+};
+
+/// A Debian package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Package {
+    name: &'static str,
+    /// A program of it that proves it is there.
+    program: &'static str,
+    /// What it is for.
+    purpose: &'static str,
+    needed_by: NeededBy,
+}
+
+/// Who fails without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NeededBy {
+    Tests,
+    Benchmarks,
+}
+
+/// Every Debian package that the project uses, beside a C compiler for Rust's own needs.
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "bind9-utils",
+        program: "named-checkzone",
+        purpose: "a second opinion on the golden zones",
+        needed_by: NeededBy::Tests,
+    },
+    Package { name: "bind9-dnsutils", program: "dig", purpose: "asks as a user does", needed_by: NeededBy::Tests },
+    Package {
+        name: "knot-dnssecutils",
+        program: "kzonecheck",
+        purpose: "a third opinion on the golden zones",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
+        name: "nsd",
+        program: "nsd-checkzone",
+        purpose: "a fourth opinion on the golden zones; a name server to compare with",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
+        name: "knot",
+        program: "knotd",
+        purpose: "a name server to compare with",
+        needed_by: NeededBy::Benchmarks,
+    },
+    Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers", needed_by: NeededBy::Benchmarks },
+];
+
+/// Installs packages whose names follow as `$@`. A service that is installed is not started: tests start their own,
+/// and a name server on port 53 is nothing that a test may leave behind.
+const INSTALL: &str = r#"
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+fi
+apt-get update --quiet
+apt-get install --yes --quiet --no-install-recommends "$@"
+"#;
+
+/// The cargo-deny that is installed where there is none; any other does as well.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
+
+/// Sees to it that everything is there that `who` needs.
+pub(crate) fn provide(top: &Path, who: NeededBy) -> anyhow::Result<()> {
+    let needed = needed(who);
+    for package in &needed {
+        let found = find(package.program);
+        let place = found.as_ref().map_or_else(|| "missing".into(), |path| path.to_string_lossy());
+        say(format_args!("  {:<17} {:<25} {}", package.name, place, package.purpose));
+    }
+    let missing = absent(&needed, |program| find(program).is_some());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install(top, &missing)?;
+    let still = absent(&needed, |program| find(program).is_some());
+    if !still.is_empty() {
+        bail!("installed, but still without the programs of: {}", names(&still));
+    }
+    Ok(())
+}
+
+/// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.
+pub(crate) fn provide_cargo_deny(top: &Path) -> anyhow::Result<()> {
+    if output(&mut crate::process::cargo(top, &["deny", "--version"])).is_ok() {
+        return Ok(());
+    }
+    say(format_args!("cargo-deny is missing and is built now, which takes some two minutes"));
+    run(&mut crate::process::cargo(top, &["install", "--locked", CARGO_DENY])).context(
+        "cargo-deny could not be installed; run `cargo install cargo-deny --locked` where crates.io is reached",
+    )
+}
+
+fn install(top: &Path, missing: &[Package]) -> anyhow::Result<()> {
+    let by_hand = format!("sudo apt-get install --yes --no-install-recommends {}", names(missing));
+    if find("apt-get").is_none() {
+        bail!("this is no Debian or Ubuntu; install the programs `{}` in this system's own way", programs(missing));
+    }
+    let mut arguments = vec!["-c", INSTALL, "sh"];
+    arguments.extend(missing.iter().map(|package| package.name));
+    let installed = if output(&mut command(top, "id", &["-u"]))?.trim() == "0" {
+        run(&mut command(top, "sh", &arguments))
+    } else if command(top, "sudo", &["-n", "true"]).output().is_ok_and(|output| output.status.success()) {
+        arguments.splice(0..0, ["-n", "sh"]);
+        run(&mut command(top, "sudo", &arguments))
+    } else {
+        bail!("packages are missing and only root may install them; run:\n\n    {by_hand}\n");
+    };
+    installed.with_context(|| format!("packages could not be installed; run:\n\n    {by_hand}\n"))
+}
+
+/// Benchmarks compare with what tests use too.
+fn needed(who: NeededBy) -> Vec<Package> {
+    PACKAGES.iter().copied().filter(|package| who == NeededBy::Benchmarks || package.needed_by == who).collect()
+}
+
+fn absent(needed: &[Package], has: impl Fn(&str) -> bool) -> Vec<Package> {
+    needed.iter().copied().filter(|package| !has(package.program)).collect()
+}
+
+fn names(packages: &[Package]) -> String {
+    packages.iter().map(|package| package.name).collect::<Vec<_>>().join(" ")
+}
+
+fn programs(packages: &[Package]) -> String {
+    packages.iter().map(|package| package.program).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let missing = absent(&needed(NeededBy::Tests), |program| program != "dig");
+        assert_eq!(names(&missing), "bind9-dnsutils");
+    }
+
+    #[test]
+    fn tests_do_without_the_tools_of_benchmarks_but_not_the_reverse() {
+        assert!(!names(&needed(NeededBy::Tests)).contains("dnsperf"));
+        assert!(names(&needed(NeededBy::Benchmarks)).contains("nsd"));
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        for package in PACKAGES {
+            assert_eq!(PACKAGES.iter().filter(|other| other.name == package.name).count(), 1, "{}", package.name);
+            assert!(!package.purpose.is_empty());
+        }
+    }
+}

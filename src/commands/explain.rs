@@ -1,0 +1,198 @@
+//! `mcdns explain`: why a name has the answer it has, and what changed when.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use mcdns_core::{
+    answer::Snapshot,
+    dns::{OwnerName, RecordType, Rrset, display_rdata},
+    model::Timestamp,
+    records::{Explanation, RecordExplanation},
+};
+use mcdns_state::Change;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Outcome, answer::answer, load};
+use crate::{
+    args,
+    output::{Output, Paint},
+    settings::Settings,
+};
+
+/// How long the running program may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// An explanation with the answers that it explains.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Explained {
+    /// What a client gets, by type asked for.
+    pub answers: Vec<Answered>,
+    /// Why.
+    #[serde(flatten)]
+    pub explanation: Explanation,
+}
+
+/// What a client gets.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Answered {
+    /// Type asked for.
+    pub asked: RecordType,
+    /// RCODE.
+    pub rcode: String,
+    /// Records of the answer section in presentation format.
+    pub records: Vec<String>,
+}
+
+/// Prints why.
+pub(super) fn explain(arguments: &args::Explain, settings: &Settings, output: Output) -> Result<Outcome> {
+    if arguments.history {
+        return history(arguments, settings.admin.value, output);
+    }
+    let explained = match &arguments.directory {
+        Some(path) => {
+            let loaded = load::load(path, settings, output)?;
+            explained(&arguments.name, arguments.record_type, loaded.engine.snapshot(), loaded.engine.explain(&arguments.name))
+        }
+        None => ask(settings.admin.value, "explain", &arguments.name, arguments.record_type)?,
+    };
+    match arguments.output {
+        args::Output::Json => output.print(&(serde_json::to_string_pretty(&explained)? + "\n"))?,
+        args::Output::Text => output.print(&render(&explained, output))?,
+    }
+    Ok(Outcome::Fine)
+}
+
+/// Puts the answers beside the explanation; A and AAAA unless one type is asked for.
+pub(crate) fn explained(
+    name: &OwnerName,
+    record_type: Option<RecordType>,
+    snapshot: &Snapshot,
+    explanation: Explanation,
+) -> Explained {
+    let types = record_type.map_or_else(|| vec![RecordType::A, RecordType::AAAA], |one| vec![one]);
+    let answers = types.into_iter().map(|asked| answer(snapshot, name, asked)).collect();
+    Explained { answers, explanation }
+}
+
+fn render(explained: &Explained, output: Output) -> String {
+    let explanation = &explained.explanation;
+    let mut text = format!("{}\n", output.paint(Paint::Strong, &explanation.verdict));
+    if let Some(zone) = &explanation.zone {
+        text.push_str(&format!("zone {zone}\n"));
+    }
+    text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Answer")));
+    for answered in &explained.answers {
+        text.push_str(&format!("  {} {}\n", answered.asked, answered.rcode));
+        for record in &answered.records {
+            text.push_str(&format!("    {record}\n"));
+        }
+    }
+    if let Some(record) = &explanation.record {
+        text.push_str(&render_record(record, output));
+    }
+    if !explanation.losers.is_empty() {
+        text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Others that want the name")));
+        text.extend(explanation.losers.iter().map(|loser| format!("  {loser}\n")));
+    }
+    if !explanation.hints.is_empty() {
+        text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Hints")));
+        text.extend(explanation.hints.iter().map(|hint| format!("  {hint}\n")));
+    }
+    text
+}
+
+fn render_record(record: &RecordExplanation, output: Output) -> String {
+    let origin = record.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+    let mut text = format!("\n{}{origin}\n", output.paint(Paint::Strong, &record.record));
+    text.push_str(&format!("  this name: {}, {}\n", record.role, record.holds));
+    text.extend(record.conditions.iter().map(|condition| format!("  {condition}\n")));
+    text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Clusters")));
+    let rows: Vec<Vec<String>> = record
+        .clusters
+        .iter()
+        .map(|one| {
+            let used = if one.used { output.paint(Paint::Good, "used") } else { output.paint(Paint::Faint, "-") };
+            let targets = if one.targets.is_empty() { "-".to_owned() } else { one.targets.join(" ") };
+            vec![one.cluster.clone(), one.locality.clone(), used, targets, one.reason.clone()]
+        })
+        .collect();
+    text + &output.table(&["CLUSTER", "LOCALITY", "USED", "TARGETS", "WHY"], &rows)
+}
+
+fn history(arguments: &args::Explain, admin: SocketAddr, output: Output) -> Result<Outcome> {
+    let mut changes: Vec<Change> = ask(admin, "history", &arguments.name, None)?;
+    if let Some(wanted) = arguments.record_type {
+        let only = |rrsets: &mut Vec<Rrset>| rrsets.retain(|rrset| rrset.record_type == wanted);
+        for change in &mut changes {
+            only(&mut change.before);
+            only(&mut change.after);
+        }
+        changes.retain(|change| change.before != change.after);
+    }
+    if arguments.output == args::Output::Json {
+        output.print(&(serde_json::to_string_pretty(&changes)? + "\n"))?;
+        return Ok(Outcome::Fine);
+    }
+    if changes.is_empty() {
+        output.say(&format!("no change of {} is known since the program started to keep history", arguments.name));
+    }
+    let rows: Vec<Vec<String>> = changes
+        .iter()
+        .map(|change| vec![date(change.at), held(&change.before), held(&change.after), change.reason.clone()])
+        .collect();
+    output.print(&output.table(&["WHEN", "BEFORE", "AFTER", "BECAUSE"], &rows))?;
+    Ok(Outcome::Fine)
+}
+
+/// `A 192.0.2.1 192.0.2.2, AAAA 2001:db8::1`, or `-` for a name that did not exist.
+fn held(rrsets: &[Rrset]) -> String {
+    let texts = rrsets.iter().map(|rrset| {
+        let data = rrset.data().iter().map(|data| display_rdata(rrset.record_type, data));
+        format!("{} {}", rrset.record_type, data.collect::<Vec<_>>().join(" "))
+    });
+    let text = texts.collect::<Vec<_>>().join(", ");
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+/// RFC 3339 in UTC, to the second.
+fn date(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// Asks the running program at its admin port.
+fn ask<T: DeserializeOwned>(
+    admin: SocketAddr,
+    path: &str,
+    name: &OwnerName,
+    record_type: Option<RecordType>,
+) -> Result<T> {
+    let help = "is `mcdns run` running? Name its admin port with --admin ADDR:PORT, or a directory to compute from";
+    let no_program = || format!("no program answers at the admin port {admin}\n  help: {help}");
+    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).with_context(no_program)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
+    let name: String = name.to_string().bytes().map(escape).collect();
+    let request = format!("GET /{path}?name={name}{record_type} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).with_context(no_program)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).with_context(no_program)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the admin port does not speak HTTP")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    if status != "200" {
+        bail!("the admin port answers {status}: {}", body.trim());
+    }
+    serde_json::from_str(body).context("the admin port answers something else than this version expects")
+}
+
+/// An octet in a query string (RFC 3986 section 2.1).
+fn escape(octet: u8) -> String {
+    if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+        char::from(octet).to_string()
+    } else {
+        format!("%{octet:02X}")
+    }
+}

@@ -1,0 +1,267 @@
+//! `mcdns lookup`: asks every server of a zone the same, and holds the answers against each other.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use hickory_proto::{
+    op::{Message, MessageType, OpCode, Query},
+    rr::{DNSClass, Name, RData, RecordType},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    time::timeout,
+};
+
+use super::{Outcome, answer::mnemonic, small_runtime};
+use crate::{
+    args::{self, Arguments},
+    output::{Output, Paint},
+    settings::Settings,
+};
+
+/// How long one try waits for an answer.
+const TRY: Duration = Duration::from_secs(2);
+/// How often a query is sent over UDP before the server counts as silent.
+const TRIES: usize = 2;
+/// Largest answer over UDP that is asked for (RFC 9715 section 3.1).
+const UDP_LIMIT: u16 = 1232;
+
+/// What to ask, and whom.
+#[derive(Debug)]
+struct Lookup {
+    name: Name,
+    types: Vec<RecordType>,
+    /// Servers to ask; those of the zone when empty.
+    servers: Vec<SocketAddr>,
+    /// One line an address, as `dig +short`.
+    short: bool,
+}
+
+/// Asks, compares and prints.
+pub(super) fn lookup(
+    wanted: &args::Lookup,
+    arguments: &Arguments,
+    settings: &Settings,
+    output: Output,
+) -> Result<Outcome> {
+    let mut servers = wanted.server.clone();
+    if arguments.settings_file().is_some() {
+        servers.extend(settings.listen.value.iter().map(|listener| listener.address));
+    }
+    let types = match wanted.record_type {
+        Some(record_type) => vec![RecordType::from(record_type.0)],
+        None => vec![RecordType::A, RecordType::AAAA],
+    };
+    let name = Name::from_ascii(wanted.name.fqdn()).context("the name cannot be asked for")?;
+    let lookup = Lookup { name, types, servers, short: wanted.short || !output.is_terminal() && !wanted.table };
+    small_runtime()?.block_on(lookup.run(output))
+}
+
+/// What one server said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Said {
+    /// RCODE, or why there is no answer.
+    status: String,
+    /// Records of the answer section: owner, TTL, type, data.
+    records: Vec<(String, u32, String, String)>,
+}
+
+impl Said {
+    /// The answer without what may differ between servers that agree: order and TTL.
+    fn content(&self) -> (String, Vec<(String, String, String)>) {
+        let mut records: Vec<(String, String, String)> = self
+            .records
+            .iter()
+            .map(|(owner, _, record_type, data)| (owner.to_lowercase(), record_type.clone(), data.to_lowercase()))
+            .collect();
+        records.sort();
+        (self.status.clone(), records)
+    }
+}
+
+impl Lookup {
+    async fn run(&self, output: Output) -> Result<Outcome> {
+        let name = &self.name;
+        let servers = if self.servers.is_empty() { servers_of(name).await? } else { self.servers.clone() };
+        let mut outcome = Outcome::Fine;
+        let mut rows = Vec::new();
+        let mut lines = Vec::new();
+        for &record_type in &self.types {
+            let mut answers: Vec<(SocketAddr, Said, Duration)> = Vec::new();
+            for &server in &servers {
+                let started = Instant::now();
+                let said = ask(server, name, record_type).await;
+                let said = said.unwrap_or_else(|error| Said { status: format!("{error:#}"), records: Vec::new() });
+                answers.push((server, said, started.elapsed()));
+            }
+            let mut groups: BTreeMap<_, Vec<SocketAddr>> = BTreeMap::new();
+            for (server, said, _) in &answers {
+                groups.entry(said.content()).or_default().push(*server);
+            }
+            if groups.len() > 1 {
+                outcome = Outcome::Findings;
+                output.say(&format!("{name} {record_type}: the servers do not agree"));
+                for ((status, records), servers) in &groups {
+                    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+                    let data: Vec<&str> = records.iter().map(|(_, _, data)| data.as_str()).collect();
+                    output.say(&format!("  {}: {status} {}", servers.join(", "), data.join(" ")));
+                }
+            }
+            if answers.iter().all(|(_, said, _)| said.records.is_empty() && said.status != "NOERROR" && said.status != "NXDOMAIN") {
+                outcome = Outcome::Findings;
+            }
+            lines.extend(short_lines(&answers));
+            rows.extend(answers.iter().flat_map(|(server, said, took)| rows_of(output, *server, record_type, said, *took)));
+        }
+        if self.short {
+            output.print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        } else {
+            output.print(&output.table(&["SERVER", "STATUS", "NAME", "TTL", "TYPE", "DATA"], &rows))?;
+        }
+        Ok(outcome)
+    }
+}
+
+/// The data of the first server that answered, as `dig +short` prints it.
+fn short_lines(answers: &[(SocketAddr, Said, Duration)]) -> Vec<String> {
+    let first = answers.iter().find(|(_, said, _)| !said.records.is_empty());
+    first.map_or_else(Vec::new, |(_, said, _)| said.records.iter().map(|(_, _, _, data)| data.clone()).collect())
+}
+
+fn rows_of(output: Output, server: SocketAddr, asked: RecordType, said: &Said, took: Duration) -> Vec<Vec<String>> {
+    let status = said.status.clone();
+    let paint = if status == "NOERROR" { Paint::Good } else { Paint::Odd };
+    let status = output.paint(paint, &status);
+    if said.records.is_empty() {
+        let nothing = format!("no {asked} ({} ms)", took.as_millis());
+        return vec![vec![server.to_string(), status, String::new(), String::new(), asked.to_string(), nothing]];
+    }
+    let row = |(owner, ttl, record_type, data): &(String, u32, String, String)| {
+        vec![server.to_string(), status.clone(), owner.clone(), ttl.to_string(), record_type.clone(), data.clone()]
+    };
+    said.records.iter().map(row).collect()
+}
+
+/// Asks one server: UDP, and TCP where the answer is truncated.
+async fn ask(server: SocketAddr, name: &Name, record_type: RecordType) -> Result<Said> {
+    let request = request(name, record_type, false);
+    let octets = request.to_vec().context("the query cannot be encoded")?;
+    let mut answer = over_udp(server, &octets, &request).await?;
+    if answer.truncation {
+        answer = timeout(TRY, over_tcp(server, &octets)).await.context("no answer over TCP")??;
+    }
+    let records = answer.answers.iter().map(|record| {
+        let data = record.data.to_string();
+        let owner = record.name.to_string();
+        (owner, record.ttl, record.record_type().to_string(), data)
+    });
+    Ok(Said { status: mnemonic(answer.response_code), records: records.collect() })
+}
+
+fn request(name: &Name, record_type: RecordType, recursion: bool) -> Message {
+    let id = u16::try_from(Instant::now().elapsed().as_nanos() % 65_536).unwrap_or_default() ^ 0x5a5a;
+    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = recursion;
+    let mut query = Query::query(name.clone(), record_type);
+    query.set_query_class(DNSClass::IN);
+    message.add_query(query);
+    let edns = message.edns.get_or_insert_with(hickory_proto::op::Edns::new);
+    edns.set_max_payload(UDP_LIMIT);
+    message
+}
+
+async fn over_udp(server: SocketAddr, octets: &[u8], request: &Message) -> Result<Message> {
+    let local: SocketAddr =
+        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+    let socket = UdpSocket::bind(local).await.context("no socket")?;
+    socket.connect(server).await.context("cannot be reached")?;
+    let mut buffer = vec![0; 65_535];
+    for _ in 0..TRIES {
+        socket.send(octets).await.context("cannot be reached")?;
+        let deadline = tokio::time::Instant::now() + TRY;
+        while let Ok(received) = tokio::time::timeout_at(deadline, socket.recv(&mut buffer)).await {
+            let length = received.context("cannot be reached")?;
+            // Anything that is no answer to this question is somebody else's.
+            match Message::from_vec(&buffer[..length]) {
+                Ok(answer) if answer.metadata.id == request.metadata.id => return Ok(answer),
+                _ => {}
+            }
+        }
+    }
+    bail!("no answer")
+}
+
+async fn over_tcp(server: SocketAddr, octets: &[u8]) -> Result<Message> {
+    let mut stream = TcpStream::connect(server).await.context("cannot be reached over TCP")?;
+    let length = u16::try_from(octets.len()).context("the query is too long")?;
+    stream.write_all(&length.to_be_bytes()).await?;
+    stream.write_all(octets).await?;
+    let length = stream.read_u16().await?;
+    let mut answer = vec![0; usize::from(length)];
+    stream.read_exact(&mut answer).await?;
+    Message::from_vec(&answer).context("the answer cannot be read")
+}
+
+/// The addresses of all servers of the zone that a name is in, found with the system's resolver.
+async fn servers_of(name: &Name) -> Result<Vec<SocketAddr>> {
+    let help = "name a server with --server ADDR:PORT (the demo listens on 127.0.0.1:5300)";
+    let resolver = system_resolver().with_context(|| format!("no resolver is set up on this machine\n  help: {help}"))?;
+    let mut apex = name.clone();
+    let names = loop {
+        let found = recurse(resolver, &apex, RecordType::NS).await;
+        let found = found.with_context(|| format!("the servers of {name} cannot be found\n  help: {help}"))?;
+        let targets: Vec<Name> = found
+            .into_iter()
+            .filter_map(|data| match data {
+                RData::NS(server) => Some(server.0),
+                _ => None,
+            })
+            .collect();
+        if !targets.is_empty() {
+            break targets;
+        }
+        if apex.is_root() {
+            bail!("the servers of {name} cannot be found\n  help: {help}");
+        }
+        apex = apex.base_name();
+    };
+    let mut servers = Vec::new();
+    for server in names {
+        for record_type in [RecordType::A, RecordType::AAAA] {
+            for data in recurse(resolver, &server, record_type).await.unwrap_or_default() {
+                let address: Option<IpAddr> = match data {
+                    RData::A(address) => Some(address.0.into()),
+                    RData::AAAA(address) => Some(address.0.into()),
+                    _ => None,
+                };
+                servers.extend(address.map(|address| SocketAddr::new(address, 53)));
+            }
+        }
+    }
+    servers.sort();
+    servers.dedup();
+    if servers.is_empty() {
+        bail!("no server of {apex} has an address\n  help: {help}");
+    }
+    Ok(servers)
+}
+
+async fn recurse(resolver: SocketAddr, name: &Name, record_type: RecordType) -> Result<Vec<RData>> {
+    let request = request(name, record_type, true);
+    let octets = request.to_vec().context("the query cannot be encoded")?;
+    let answer = over_udp(resolver, &octets, &request).await?;
+    Ok(answer.answers.into_iter().filter(|record| record.record_type() == record_type).map(|record| record.data).collect())
+}
+
+/// The first `nameserver` of resolv.conf(5).
+fn system_resolver() -> Option<SocketAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
+    let addresses = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    let address = addresses.filter_map(|rest| rest.trim().parse::<IpAddr>().ok()).next()?;
+    Some(SocketAddr::new(address, 53))
+}

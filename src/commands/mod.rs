@@ -1,0 +1,148 @@
+//! The commands: a page of wiring each.
+
+mod answer;
+mod check;
+pub(crate) mod explain;
+mod load;
+mod lookup;
+mod records;
+mod run;
+mod serve;
+mod zone_files;
+
+use std::{collections::BTreeMap, io, process::ExitCode, sync::Arc};
+
+use anyhow::Result;
+use mcdns_core::{
+    check::{Finding, Severity},
+    records as core_records,
+};
+
+use crate::{
+    args::{Arguments, Color, Command},
+    output::{Colour, Output},
+    settings::{EmptyLevels, LogFormat, Settings, SettingsError, StatusEntries},
+    telemetry,
+};
+
+/// How a command ended when it could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing of severity error.
+    Fine,
+    /// Findings of severity error, or answers that differ.
+    Findings,
+}
+
+impl Outcome {
+    fn of(findings: &[Finding]) -> Self {
+        if findings.iter().any(|finding| finding.severity == Severity::Error) { Self::Findings } else { Self::Fine }
+    }
+}
+
+/// Does what the arguments say. Exit code 0: fine; 1: findings; 2: wrong usage, refused settings, or an input
+/// that cannot be opened at all.
+pub fn execute(arguments: &Arguments) -> ExitCode {
+    let colour = match arguments.common.color {
+        Color::Auto => Colour::Auto,
+        Color::Always => Colour::Always,
+        Color::Never => Colour::Never,
+    };
+    let output = Output::new(colour);
+    let result = match &arguments.command {
+        Command::Completions(completions) => {
+            let mut script = Vec::new();
+            completions.write(&crate::args::program_name(), &mut script);
+            let written = output.print(&String::from_utf8_lossy(&script));
+            written.map(|()| Outcome::Fine).map_err(Into::into)
+        }
+        _ => match settings(arguments) {
+            Ok(settings) => with_settings(arguments, settings, output),
+            Err(refused) => {
+                output.findings(&refused.findings);
+                return ExitCode::from(2);
+            }
+        },
+    };
+    match result {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Findings) => ExitCode::from(1),
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
+    Settings::resolve(arguments.settings_file(), std::env::vars_os(), &arguments.flags())
+}
+
+fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {
+    let format = match settings.log_format.value {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::start(format, &settings.log_level.value).map_err(anyhow::Error::msg)?;
+    match &arguments.command {
+        Command::Run(_) => run::run(settings, output),
+        Command::Serve(serve) => serve::serve(&serve.files, &settings, output),
+        Command::Records(records) => records::print(records, &settings, output),
+        Command::Check(check) => check::check(check, &settings, output),
+        Command::Lookup(lookup) => lookup::lookup(lookup, arguments, &settings, output),
+        Command::Explain(explain) => explain::explain(explain, &settings, output),
+        Command::Settings(_) => {
+            output.print(&settings.describe())?;
+            Ok(Outcome::Fine)
+        }
+        Command::Completions(_) => Ok(Outcome::Fine),
+    }
+}
+
+/// What core is told of the settings; findings are about the master files of zones.
+fn core_options(settings: &Settings) -> (core_records::Options, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let mut zones = Vec::new();
+    for zone in &settings.zones {
+        let static_zone = zone.file.as_deref().and_then(|file| {
+            let (contents, found) = zone_files::read(file, Some(&zone.apex));
+            findings.extend(found);
+            contents.map(zone_files::static_zone)
+        });
+        zones.push(core_records::ZoneOptions {
+            apex: zone.apex.clone(),
+            name_servers: zone.name_servers.clone(),
+            soa: zone.soa.clone(),
+            static_zone: static_zone.map(Arc::new),
+        });
+    }
+    let options = core_records::Options {
+        system_namespace: settings.system_namespace.value.as_str().into(),
+        grace_seconds: i64::try_from(settings.grace.value.as_secs()).unwrap_or(i64::MAX),
+        empty_levels: match settings.empty_levels.value {
+            EmptyLevels::Climb => core_records::EmptyLevels::Climb,
+            EmptyLevels::Omit => core_records::EmptyLevels::Omit,
+        },
+        status_entries: match settings.status_entries.value {
+            StatusEntries::All => core_records::StatusEntries::All,
+            StatusEntries::WithTargets => core_records::StatusEntries::WithTargets,
+        },
+        advertise: settings.advertised(),
+        zones,
+    };
+    (options, findings)
+}
+
+/// Says how many objects of kinds that nothing here reads there were.
+fn say_ignored(output: Output, ignored: &BTreeMap<String, u64>) {
+    if ignored.is_empty() {
+        return;
+    }
+    let kinds: Vec<String> = ignored.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    output.say(&format!("ignored, because nothing here reads them: {}", kinds.join(", ")));
+}
+
+/// A runtime for the commands that only ask something.
+fn small_runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

@@ -1,0 +1,341 @@
+//! `mcdns run`: observes a federation directory and answers for it, in one process.
+//!
+//! ```text
+//!   directory thread ──► ┐
+//!   hosts thread ──────► ├─ channels ─► observe ─► answers at once, history, state
+//!   resolver task ─────► ┘                 ▲
+//!   end of a grace, SIGHUP ────────────────┘
+//! ```
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use mcdns_core::{
+    check::Finding,
+    model::{Object, ObjectKey, Observation},
+};
+use mcdns_serve::Server;
+use mcdns_sources::{
+    directory::{Batch, Directory},
+    hosts::HostsFile,
+    resolver::{Resolver, Wanted},
+};
+use mcdns_state::StateDirectory;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+use super::{Outcome, core_options, load, say_ignored, serve::bind};
+use crate::{
+    admin::{self, Admin, Sources},
+    federation::{Federation, now},
+    output::{Output, Paint},
+    settings::Settings,
+};
+
+/// How many batches may wait to be taken in.
+const WAITING: usize = 64;
+
+/// Everything that runs.
+struct Running {
+    federation: Arc<Mutex<Federation>>,
+    admin: Arc<Admin>,
+    settings: Settings,
+    /// Findings of the files, and whether the directory is lost.
+    directory: Batch,
+    hosts: Batch,
+    zone_findings: Vec<Finding>,
+    /// Host names that the resolver looks up.
+    wanted: watch::Sender<Wanted>,
+}
+
+/// Runs until a signal ends it.
+pub(super) fn run(settings: Settings, output: Output) -> Result<Outcome> {
+    let Some(path) = settings.directory.value.clone() else {
+        bail!("there is nothing to observe\n  help: name a federation directory: mcdns run DIR");
+    };
+    tokio::runtime::Runtime::new()?.block_on(observe_and_answer(settings, &path, output))
+}
+
+async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> Result<Outcome> {
+    let (options, zone_findings) = core_options(&settings);
+    let mut federation = Federation::new(options, settings.history);
+    let known = recover(&mut federation, &settings)?;
+    let mut directory = Directory::new(path, load::directory_options(&settings));
+    directory.adopt(known.iter().filter(|(key, _)| !is_resolved(key)).cloned());
+
+    let progress = output.progress("reading the federation directory");
+    let mut first = first_batch(&mut directory, !known.is_empty())?;
+    let (sender, mut observations) = mpsc::channel(WAITING);
+    let (hosts_sender, mut hosts_batches) = mpsc::channel(WAITING);
+    let (directory_sender, mut directory_batches) = mpsc::channel(WAITING);
+    let (wanted, wants) = watch::channel(Wanted::default());
+    let resolved: Vec<_> = known.iter().filter(|(key, _)| is_resolved(key)).cloned().collect();
+    let mut hosts_follower = None;
+    let mut hosts = Batch::default();
+    if let Some(file) = load::hosts_file(&settings, path) {
+        let (source, batch) = open_hosts(&file, resolved)?;
+        hosts = batch;
+        hosts_follower = Some(source.watch(hosts_sender).context("the hosts file cannot be followed")?);
+    } else {
+        drop(hosts_sender);
+        start_resolver(resolved, wants, sender);
+    }
+    progress.set_message("computing names");
+    // In one batch, so that no name is served without addresses in between.
+    let known: Vec<Observation> = first.observations.drain(..).chain(hosts.observations.drain(..)).collect();
+    federation.observe(&known)?;
+    drop(known);
+    progress.finish_and_clear();
+
+    let server = bind(&settings, federation.store().clone())?;
+    let admin_listener = admin::bind(settings.admin.value).await?;
+    let admin_address = admin_listener.local_addr()?;
+    let federation = Arc::new(Mutex::new(federation));
+    let admin = Arc::new(Admin::new(federation.clone(), server.counters().clone())?);
+    let admin_task = tokio::spawn(admin::serve(admin_listener, admin.clone()));
+    let follower = directory.watch(directory_sender).context("the federation directory cannot be followed")?;
+
+    let mut running = Running { federation, admin, settings, directory: first, hosts, zone_findings, wanted };
+    running.tell_sources();
+    running.tell_resolver();
+    welcome(&running, &server, admin_address, output);
+
+    let mut stop = std::pin::pin!(stop_signal()?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let result = loop {
+        let grace_ends = running.until_deadline();
+        tokio::select! {
+            () = &mut stop => break Ok(()),
+            Some(batch) = directory_batches.recv() => running.take_directory(batch)?,
+            Some(batch) = hosts_batches.recv() => running.take_hosts(batch)?,
+            Some(batch) = observations.recv() => running.take(&batch)?,
+            _ = hangup.recv() => running.reload()?,
+            () = tokio::time::sleep(grace_ends) => running.take(&[])?,
+        }
+    };
+    drop((follower, hosts_follower));
+    admin_task.abort();
+    server.stop();
+    running.finish();
+    result.map(|()| Outcome::Fine)
+}
+
+/// Opens the state directory, if one is set, and takes up what is in it.
+fn recover(federation: &mut Federation, settings: &Settings) -> Result<Vec<(ObjectKey, Arc<Object>)>> {
+    let Some(path) = &settings.state_dir.value else { return Ok(Vec::new()) };
+    let (state, recovered, warnings) = StateDirectory::open(path, settings.history)?;
+    for warning in warnings {
+        tracing::warn!(file = %warning.file.display(), line = warning.line, reason = warning.reason, "state ignored");
+    }
+    federation.recover(Arc::new(state), recovered)
+}
+
+/// The first look at the directory. Where it cannot be read and something is known from before, that is served.
+fn first_batch(directory: &mut Directory, something_known: bool) -> Result<Batch> {
+    match directory.scan() {
+        Ok(batch) => Ok(batch),
+        Err(error) if something_known => {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(error = format!("{error:#}"), "the federation directory cannot be read; serving what is known from before");
+            Ok(Batch { lost: true, ..Batch::default() })
+        }
+        Err(error) => Err(anyhow::Error::from(error).context("the federation directory cannot be opened")),
+    }
+}
+
+fn open_hosts(file: &Path, known: Vec<(ObjectKey, Arc<Object>)>) -> Result<(HostsFile, Batch)> {
+    let mut hosts = HostsFile::new(file);
+    hosts.adopt(known);
+    let batch = hosts.scan().with_context(|| format!("the hosts file {} cannot be read", file.display()))?;
+    Ok((hosts, batch))
+}
+
+fn start_resolver(
+    known: Vec<(ObjectKey, Arc<Object>)>,
+    wants: watch::Receiver<Wanted>,
+    sender: mpsc::Sender<Vec<Observation>>,
+) {
+    match Resolver::system() {
+        Ok(mut resolver) => {
+            resolver.adopt(known);
+            // The task ends with the channels.
+            drop(resolver.spawn(wants, sender));
+        }
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::warn!(error = format!("{error:#}"), "no resolver, so host names of load balancers have no addresses");
+        }
+    }
+}
+
+fn is_resolved(key: &ObjectKey) -> bool {
+    key.kind == mcdns_core::model::Kind::HostAddresses
+}
+
+impl Running {
+    fn federation(&self) -> MutexGuard<'_, Federation> {
+        self.federation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, observations: &[Observation]) -> Result<()> {
+        let started = Instant::now();
+        let update = self.federation().observe(observations)?;
+        let elapsed = started.elapsed();
+        self.admin.metrics().updated(elapsed.as_secs_f64(), update.changes.len());
+        if !update.changes.is_empty() {
+            tracing::info!(
+                names = update.changes.len(),
+                reason = update.reason(),
+                microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+                "answers changed"
+            );
+        }
+        self.tell_resolver();
+        Ok(())
+    }
+
+    fn take_directory(&mut self, batch: Batch) -> Result<()> {
+        let new: Vec<Finding> =
+            batch.findings.iter().filter(|finding| !self.directory.findings.contains(finding)).cloned().collect();
+        for finding in new {
+            tracing::warn!(finding = finding.to_string(), "new finding");
+        }
+        self.take(&batch.observations)?;
+        self.directory = Batch { observations: Vec::new(), ..batch };
+        self.tell_sources();
+        Ok(())
+    }
+
+    fn take_hosts(&mut self, batch: Batch) -> Result<()> {
+        self.take(&batch.observations)?;
+        self.hosts = Batch { observations: Vec::new(), ..batch };
+        self.tell_sources();
+        Ok(())
+    }
+
+    /// SIGHUP: reads the master files of the settings again.
+    fn reload(&mut self) -> Result<()> {
+        let (options, findings) = core_options(&self.settings);
+        let kept = self.federation().engine().options().clone();
+        let options = keep_unreadable(options, &kept);
+        let update = self.federation().set_options(options)?;
+        tracing::info!(names = update.changes.len(), findings = findings.len(), "master files read again");
+        self.zone_findings = findings;
+        self.tell_sources();
+        Ok(())
+    }
+
+    /// Readiness says which sources are stale; findings go to the admin port.
+    fn tell_sources(&self) {
+        let mut stale = Vec::new();
+        if self.directory.lost {
+            stale.push("the federation directory cannot be read; what was last known is served".to_owned());
+        } else if !self.directory.complete {
+            stale.push("some files of the federation directory cannot be read; their last good objects count".to_owned());
+        }
+        if self.hosts.lost {
+            stale.push("the hosts file cannot be read; its last good addresses count".to_owned());
+        }
+        let all = [&self.directory.findings, &self.hosts.findings, &self.zone_findings];
+        self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
+    }
+
+    fn tell_resolver(&self) {
+        let names: BTreeSet<String> = self.federation().engine().host_names().map(ToString::to_string).collect();
+        self.wanted.send_if_modified(|wanted| {
+            let changed = **wanted != names;
+            if changed {
+                *wanted = Arc::new(names);
+            }
+            changed
+        });
+    }
+
+    /// How long until the engine wants to be asked again.
+    fn until_deadline(&self) -> Duration {
+        // Without a grace there is nothing to wait for; a day is as good as for ever.
+        let deadline = self.federation().engine().next_deadline();
+        let wait = deadline.map_or(86_400_000, |deadline| (deadline.0 - now().0).max(0));
+        Duration::from_millis(u64::try_from(wait).unwrap_or_default())
+    }
+
+    fn finish(self) {
+        let state = self.federation().state().cloned();
+        if let Some(state) = state
+            && let Err(error) = state.shutdown()
+        {
+            let error = anyhow::Error::from(error);
+            tracing::error!(error = format!("{error:#}"), "the state directory could not be closed");
+        }
+    }
+}
+
+/// A master file that cannot be read now leaves its zone as it was.
+fn keep_unreadable(
+    mut options: mcdns_core::records::Options,
+    kept: &mcdns_core::records::Options,
+) -> mcdns_core::records::Options {
+    for zone in options.zones.iter_mut().filter(|zone| zone.static_zone.is_none()) {
+        let before = kept.zones.iter().find(|before| before.apex == zone.apex);
+        zone.static_zone = before.and_then(|before| before.static_zone.clone());
+    }
+    options
+}
+
+/// Says what is served, and how to see it.
+fn welcome(running: &Running, server: &Server, admin: std::net::SocketAddr, output: Output) {
+    let federation = running.federation();
+    let engine = federation.engine();
+    let mut findings = running.directory.findings.clone();
+    findings.extend(running.hosts.findings.iter().cloned());
+    findings.extend(running.zone_findings.iter().cloned());
+    findings.extend(engine.findings());
+    findings.sort();
+    findings.dedup();
+    output.findings(&findings);
+    say_ignored(output, &running.directory.ignored);
+    let mut zones: Vec<String> = engine.snapshot().zones().map(|zone| zone.apex().to_string()).collect();
+    zones.sort();
+    let zones = if zones.is_empty() { "no zone yet".to_owned() } else { zones.join(", ") };
+    let records = crate::output::plural(engine.record_keys().count(), "record");
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    let mut lines = vec![
+        format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving")),
+        format!("     on {}, UDP and TCP", addresses.join(", ")),
+        format!("  admin http://{admin}/readyz"),
+    ];
+    if let Some(address) = server.addresses().first() {
+        let digs = engine.example_names();
+        if !digs.is_empty() {
+            lines.push("try:".to_owned());
+        }
+        for (level, name) in digs {
+            lines.push(format!("  dig @{} -p {} {name}  # {level}", address.ip(), address.port()));
+        }
+    }
+    lines.push(String::new());
+    // What a person starts the program for is not a log line; it is said once, on standard output.
+    if output.print(&lines.join("\n")).is_err() {
+        tracing::warn!("standard output is closed");
+    }
+}
+
+/// Done when the process is told to stop.
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,56 @@
+//! Master files: read from disk, with what they include.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mcdns_core::{
+    check::{Finding, FindingCode, zone},
+    dns::{OwnerName, master},
+    records::StaticZone,
+};
+
+/// Reads the zone in a master file. Without `apex` it is the owner of the SOA. None, with findings, where there
+/// is nothing to serve.
+pub(super) fn read(path: &Path, apex: Option<&OwnerName>) -> (Option<zone::ZoneContents>, Vec<Finding>) {
+    let file: Arc<str> = path.display().to_string().into();
+    let text = match fs::read(path) {
+        Ok(octets) => octets,
+        Err(error) => {
+            let finding = Finding::new(FindingCode::Unreadable, format!("the master file cannot be read: {error}"));
+            return (None, vec![finding.at(&file, 0, 0)]);
+        }
+    };
+    let text = String::from_utf8_lossy(&text);
+    let origin = apex.cloned().unwrap_or_else(|| master::origin_of_file(&file));
+    let (records, mut findings) = master::read(&text, &file, &origin, &mut include);
+    drop(text);
+    let apex = apex.or_else(|| zone::apex_of(&records)).cloned();
+    let Some(apex) = apex else {
+        let finding = Finding::new(FindingCode::ZoneSoa, "there is no SOA, so this is no zone");
+        findings.push(finding.at(&file, 0, 0).help("begin with an SOA record at the name of the zone"));
+        return (None, findings);
+    };
+    let (contents, more) = zone::assemble(&apex, records);
+    findings.extend(more);
+    findings.sort();
+    (contents, findings)
+}
+
+/// The same as what a zone holds before everything else.
+pub(super) fn static_zone(contents: zone::ZoneContents) -> StaticZone {
+    let names = contents.names.into_iter().map(|(owner, entry)| (owner, entry.rrsets));
+    StaticZone { soa: contents.soa, names: names.collect() }
+}
+
+/// A file that another one includes: relative to the folder of that one.
+fn include(name: &str, from: &Arc<str>) -> Result<master::Included, String> {
+    let path = Path::new(name);
+    let beside = Path::new(&**from).parent().map_or_else(|| PathBuf::from(name), |folder| folder.join(path));
+    let path = if path.is_absolute() { path.to_owned() } else { beside };
+    let octets = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    Ok(master::Included { file: path.display().to_string().into(), text })
+}

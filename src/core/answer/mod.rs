@@ -1,0 +1,31 @@
+//! What is served, and how a question finds its answer.
+//!
+//! ```text
+//!   Patch ──► Snapshot ──► Zone ──► Table ──► shards of nodes, RRsets encoded for the wire
+//!                │                    ▲
+//!   QueryName ───┴── find_zone ── lookup ──► Outcome (RRset, alias, climb, referral, negative)
+//! ```
+//!
+//! A [`Snapshot`] is a value: [`Snapshot::apply`] makes the next one and shares what did not change, so that
+//! readers take no lock and a change costs what it touches. Looking up allocates nothing. Chains of aliases are
+//! joined by the caller, name by name, since they may lead through several zones.
+
+mod levels;
+mod lookup;
+mod node;
+mod overlay;
+mod patch;
+mod query_name;
+mod snapshot;
+mod table;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub use lookup::{Climb, Negative, Outcome};
+pub use node::EncodedRrset;
+pub use patch::{Entry, Generation, Levels, Patch, Soa, ZonePatch};
+pub use query_name::QueryName;
+pub use snapshot::{PatchError, Snapshot, Zone};
+pub use zone::AuthoritativeZone;

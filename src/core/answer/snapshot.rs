@@ -1,0 +1,314 @@
+//! All zones at one generation, and the way to the next.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use thiserror::Error;
+
+use crate::dns::{OwnerName, RecordType, Rrset};
+
+use super::{
+    node::encoded_length,
+    patch::{Entry, Generation, Levels, Patch, Soa},
+    query_name::{QueryName, name_hash},
+    zone::AuthoritativeZone,
+};
+
+/// Octets of records that one RRset may have: a DNS message has 65,535 (RFC 1035 section 4.2.2), less its header,
+/// the longest question and an OPT record.
+const MAX_RRSET: usize = 65_535 - 12 - 259 - 11;
+/// Longest label, in octets (RFC 1035 section 2.3.4).
+const MAX_LABEL: usize = 63;
+/// Apexes with so many labels or more are not told apart in [`ZoneSet::depths`].
+const DEEP: usize = 63;
+
+/// All zones that are served, at one [`Generation`]. A clone is cheap and shares everything.
+///
+/// It starts empty and changes only by [`Patch`]es; applying one to `&self` leaves the snapshot before as it was,
+/// and costs in proportion to the patch, not to the zones. Which patches led to a snapshot does not matter: equal
+/// content gives equal answers.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    generation: Generation,
+    zones: Arc<ZoneSet>,
+}
+
+/// A zone, by how it finds its answers.
+#[derive(Debug, Clone)]
+pub enum Zone {
+    /// Its names are held here.
+    Authoritative(Arc<AuthoritativeZone>),
+}
+
+/// Why a patch was not applied. Nothing of it was; the patch is at fault, and trying again does not help.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PatchError {
+    /// A zone cannot answer without an SOA.
+    #[error("the zone {apex} is new and has no SOA; a patch that adds a zone must carry one")]
+    MissingSoa {
+        /// The zone.
+        apex: OwnerName,
+    },
+    /// The name belongs to another zone or to none.
+    #[error("the name {name} is not at or below the apex {apex}")]
+    OutsideZone {
+        /// The zone.
+        apex: OwnerName,
+        /// The name.
+        name: OwnerName,
+    },
+    /// The SOA has its own place in a patch.
+    #[error("the entry of {name} has an SOA; the SOA of a zone belongs beside its names")]
+    SoaInEntry {
+        /// The name.
+        name: OwnerName,
+    },
+    /// Two RRsets of one type are one RRset (RFC 2181 section 5).
+    #[error("the entry of {name} has two RRsets of type {record_type}; they must be one")]
+    DuplicateRrset {
+        /// The name.
+        name: OwnerName,
+        /// The type that is there twice.
+        record_type: RecordType,
+    },
+    /// No message could carry the RRset.
+    #[error("the {record_type} RRset of {name} takes {octets} octets; at most {MAX_RRSET} fit into a message")]
+    RrsetTooLarge {
+        /// The name.
+        name: OwnerName,
+        /// The type.
+        record_type: RecordType,
+        /// Octets of its records as they are sent.
+        octets: usize,
+    },
+    /// The names of regions belong to the zone, not to one global name.
+    #[error("the apex {apex} cannot climb: its levels would be the regions themselves")]
+    ClimbAtApex {
+        /// The zone.
+        apex: OwnerName,
+    },
+    /// A region or an availability zone that is no label.
+    #[error("`{label}` is no level of the zone {apex}: a label has 1 to 63 octets")]
+    BadLevel {
+        /// The zone.
+        apex: OwnerName,
+        /// What was given.
+        label: Box<str>,
+    },
+}
+
+/// Zones by apex.
+#[derive(Debug, Clone, Default)]
+struct ZoneSet {
+    by_apex: HashTable<Zone>,
+    /// Bit n is set if some apex has n labels; bit 63 stands for all above as well.
+    depths: u64,
+}
+
+impl Snapshot {
+    /// How many patches led here.
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The next snapshot. Whoever holds this one is not disturbed. An empty patch gives the same generation.
+    pub fn apply(&self, patch: &Patch) -> Result<Self, PatchError> {
+        self.clone().apply_in_place(patch)
+    }
+
+    /// The same for a snapshot that nobody else holds, for loading in several steps: parts that are not shared are
+    /// changed where they are, which keeps memory from being needed twice.
+    pub fn apply_in_place(mut self, patch: &Patch) -> Result<Self, PatchError> {
+        if patch.is_empty() {
+            return Ok(self);
+        }
+        self.check(patch)?;
+        let zones = Arc::make_mut(&mut self.zones);
+        for apex in &patch.removed_zones {
+            zones.remove(apex);
+        }
+        for (apex, changes) in &patch.zones {
+            match (zones.get_mut(apex), &changes.soa) {
+                (Some(Zone::Authoritative(zone)), _) => Arc::make_mut(zone).change(changes),
+                (None, Some(soa)) => {
+                    let mut zone = AuthoritativeZone::new(apex, soa);
+                    zone.change(changes);
+                    zones.insert(Zone::Authoritative(Arc::new(zone)));
+                }
+                // Checked above.
+                (None, None) => {}
+            }
+        }
+        zones.note_depths();
+        self.generation.0 += 1;
+        Ok(self)
+    }
+
+    /// All zones, sorted by apex.
+    pub fn zones(&self) -> impl ExactSizeIterator<Item = &Zone> {
+        let mut zones: Vec<&Zone> = self.zones.by_apex.iter().collect();
+        zones.sort_by(|a, b| a.apex().cmp(b.apex()));
+        zones.into_iter()
+    }
+
+    /// The zone with this apex.
+    pub fn zone(&self, apex: &OwnerName) -> Option<&Zone> {
+        self.zones.get(apex)
+    }
+
+    /// The zone that answers for `name`, the one with the longest apex at or above it, and the label of `name` at
+    /// which its apex starts. A question for DS at an apex goes to the zone above, where that is served too
+    /// (RFC 4035 section 3.1.4.1).
+    #[inline]
+    pub fn find_zone(&self, name: &QueryName, record_type: RecordType) -> Option<(&Zone, usize)> {
+        let zones = &*self.zones;
+        let labels = name.labels();
+        // Apexes with up to as many labels as the name. Beyond 62 labels each number is tried.
+        let mut depths = zones.depths & (u64::MAX >> 63_usize.saturating_sub(labels));
+        let mut deep = labels;
+        let mut own = None;
+        while depths != 0 {
+            let mut depth = 63 - depths.leading_zeros() as usize;
+            if depth < DEEP || deep == DEEP {
+                depths &= !(1 << depth);
+            } else {
+                depth = deep;
+                deep -= 1;
+            }
+            let label = labels - depth;
+            let suffix = name.suffix(label);
+            if let Some(zone) = zones.by_apex.find(name.hash(label), |zone| zone.apex().as_wire() == suffix) {
+                if label > 0 || record_type != RecordType::DS {
+                    return Some((zone, label));
+                }
+                own = Some((zone, label));
+            }
+        }
+        own
+    }
+
+    /// Refuses what could not be stored or answered.
+    fn check(&self, patch: &Patch) -> Result<(), PatchError> {
+        for (apex, changes) in &patch.zones {
+            let is_new = self.zones.get(apex).is_none() || patch.removed_zones.contains(apex);
+            if is_new && changes.soa.is_none() {
+                return Err(PatchError::MissingSoa { apex: apex.clone() });
+            }
+            if let Some(levels) = &changes.levels {
+                check_levels(apex, levels)?;
+            }
+            for (name, entry) in &changes.names {
+                if !name.is_at_or_below(apex) {
+                    return Err(PatchError::OutsideZone { apex: apex.clone(), name: name.clone() });
+                }
+                if let Some(entry) = entry {
+                    if name == apex && entry.climb.is_some() {
+                        return Err(PatchError::ClimbAtApex { apex: apex.clone() });
+                    }
+                    check_entry(name, entry)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Zone {
+    /// The name of the zone.
+    #[inline]
+    pub fn apex(&self) -> &OwnerName {
+        match self {
+            Self::Authoritative(zone) => zone.apex(),
+        }
+    }
+
+    /// The SOA.
+    pub fn soa(&self) -> &Soa {
+        match self {
+            Self::Authoritative(zone) => zone.soa(),
+        }
+    }
+
+    /// Labels of the level names.
+    pub fn levels(&self) -> &Levels {
+        match self {
+            Self::Authoritative(zone) => zone.levels(),
+        }
+    }
+
+    /// See [`AuthoritativeZone::entry`].
+    pub fn entry(&self, name: &OwnerName) -> Option<Entry> {
+        match self {
+            Self::Authoritative(zone) => zone.entry(name),
+        }
+    }
+
+    /// See [`AuthoritativeZone::entries`].
+    pub fn entries(&self) -> impl Iterator<Item = (OwnerName, Entry)> {
+        match self {
+            Self::Authoritative(zone) => zone.entries(),
+        }
+    }
+
+    /// See [`AuthoritativeZone::expanded`].
+    pub fn expanded(&self) -> Vec<(OwnerName, Vec<Rrset>)> {
+        match self {
+            Self::Authoritative(zone) => zone.expanded(),
+        }
+    }
+
+    fn apex_hash(&self) -> u64 {
+        match self {
+            Self::Authoritative(zone) => zone.apex_hash(),
+        }
+    }
+}
+
+impl ZoneSet {
+    fn get(&self, apex: &OwnerName) -> Option<&Zone> {
+        self.by_apex.find(name_hash(apex.as_wire()), |zone| zone.apex() == apex)
+    }
+
+    fn get_mut(&mut self, apex: &OwnerName) -> Option<&mut Zone> {
+        self.by_apex.find_mut(name_hash(apex.as_wire()), |zone| zone.apex() == apex)
+    }
+
+    fn insert(&mut self, zone: Zone) {
+        self.by_apex.insert_unique(zone.apex_hash(), zone, Zone::apex_hash);
+    }
+
+    fn remove(&mut self, apex: &OwnerName) {
+        if let Ok(found) = self.by_apex.find_entry(name_hash(apex.as_wire()), |zone| zone.apex() == apex) {
+            found.remove();
+        }
+    }
+
+    fn note_depths(&mut self) {
+        self.depths = self.by_apex.iter().fold(0, |depths, zone| depths | 1 << zone.apex().label_count().min(DEEP));
+    }
+}
+
+fn check_levels(apex: &OwnerName, levels: &Levels) -> Result<(), PatchError> {
+    let labels = levels.regions.keys().chain(levels.regions.values().flatten());
+    match labels.into_iter().find(|label| label.is_empty() || label.len() > MAX_LABEL) {
+        Some(label) => Err(PatchError::BadLevel { apex: apex.clone(), label: label.clone() }),
+        None => Ok(()),
+    }
+}
+
+fn check_entry(name: &OwnerName, entry: &Entry) -> Result<(), PatchError> {
+    for (index, rrset) in entry.rrsets.iter().enumerate() {
+        let record_type = rrset.record_type;
+        if record_type == RecordType::SOA {
+            return Err(PatchError::SoaInEntry { name: name.clone() });
+        }
+        if entry.rrsets[..index].iter().any(|other| other.record_type == record_type) {
+            return Err(PatchError::DuplicateRrset { name: name.clone(), record_type });
+        }
+        let octets = encoded_length(rrset);
+        if octets > MAX_RRSET {
+            return Err(PatchError::RrsetTooLarge { name: name.clone(), record_type, octets });
+        }
+    }
+    Ok(())
+}

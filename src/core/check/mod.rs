@@ -1,0 +1,7 @@
+//! Findings: what is wrong or odd, where it stands, and what would be right.
+
+mod finding;
+
+pub mod zone;
+
+pub use finding::{Finding, FindingCode, Place, Severity};

@@ -1,0 +1,254 @@
+//! What is wrong with clusters, Domains and records, for people.
+
+use std::collections::BTreeSet;
+
+use super::{
+    claims::Claimant,
+    compute::{Computed, Refusal},
+    engine::Engine,
+};
+use crate::{
+    check::{Finding, FindingCode},
+    health::Health,
+    model::{ClusterName, Fact, Kind, Object, ObjectKey, RecordKey, RecordKind},
+    steering::TargetProblem,
+};
+
+impl Engine {
+    /// All findings about what is known, sorted.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.zones.findings.clone();
+        findings.extend(self.cluster_findings());
+        findings.extend(self.placement_findings());
+        findings.extend(self.records.values().flat_map(|state| state.findings.iter().cloned()));
+        findings.extend(self.conflict_findings());
+        findings.extend(self.foreign.findings().cloned());
+        findings.extend(self.holds.findings());
+        if self.model.clusters.is_empty() && self.records.is_empty() && self.zones.list.is_empty() {
+            findings.push(
+                Finding::new(FindingCode::EmptyFederation, "there is no KubeFedCluster, no Domain and no record")
+                    .help("put host objects under host/ and the objects of each member under members/<cluster>/"),
+            );
+        }
+        findings.sort();
+        findings.dedup();
+        findings
+    }
+
+    fn cluster_findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (key, object) in &self.model.clusters {
+            if key.namespace != self.options.system_namespace {
+                let message = "the KubeFedCluster does not count outside the system namespace";
+                findings.push(
+                    placed(Finding::new(FindingCode::Misplaced, message), object)
+                        .about(ObjectKey::host(Kind::Cluster, &key.namespace, &key.name))
+                        .help(format!("move it to {}", self.options.system_namespace)),
+                );
+            }
+        }
+        let told: BTreeSet<&ClusterName> = self.told_clusters();
+        for (name, state) in &self.clusters.states {
+            let about = |code, message: String| {
+                let key = ObjectKey::host(Kind::Cluster, &self.options.system_namespace, name);
+                placed(Finding::new(code, message).about(key), &state.object)
+            };
+            if state.health != Health::Ready {
+                let reason = state.fact().ready.as_ref().and_then(|ready| ready.reason.as_deref());
+                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                let message = format!("the cluster is {}{reason}", state.health.as_str());
+                findings.push(about(FindingCode::ClusterUnready, message).field("status.conditions"));
+            }
+            if !state.observed && !told.contains(name) {
+                findings.push(
+                    about(
+                        FindingCode::ClusterUnobserved,
+                        "nothing is known of the member, so it has no targets".to_owned(),
+                    )
+                    .help(format!("add members/{name}/ (it may be empty), or a FederatedServiceStatus that names it")),
+                );
+            }
+            for missing in state.locality.missing() {
+                findings.push(
+                    about(FindingCode::LocalityMissing, missing)
+                        .field("status.region, status.zones")
+                        .help("label the nodes with topology.kubernetes.io/region and topology.kubernetes.io/zone, or set the fields"),
+                );
+            }
+        }
+        for (name, member) in &self.model.members {
+            if member.observed && !self.clusters.states.contains_key(name) {
+                findings.push(
+                    Finding::new(
+                        FindingCode::MemberWithoutCluster,
+                        "the host has no KubeFedCluster of this name, so the member is left out",
+                    )
+                    .about(ObjectKey::observed_member(name))
+                    .help(format!("add a KubeFedCluster {name} in {}", self.options.system_namespace)),
+                );
+            }
+        }
+        findings
+    }
+
+    /// Clusters that some FederatedServiceStatus speaks of.
+    fn told_clusters(&self) -> BTreeSet<&ClusterName> {
+        let statuses = self.model.services.values().filter_map(|facts| facts.status.as_deref());
+        let entries = statuses.filter_map(|object| match &object.fact {
+            Fact::ServiceStatus(entries) => Some(entries),
+            _ => None,
+        });
+        entries.flatten().map(|(cluster, _)| cluster).collect()
+    }
+
+    fn placement_findings(&self) -> Vec<Finding> {
+        let services = self.model.services.iter().map(|(name, facts)| (Kind::ServicePlacement, name, &facts.placement));
+        let ingresses =
+            self.model.ingresses.iter().map(|(name, facts)| (Kind::IngressPlacement, name, &facts.placement));
+        let mut findings = Vec::new();
+        for (kind, name, object) in services.chain(ingresses) {
+            let Some(object) = object else { continue };
+            let Fact::Placement(placement) = &object.fact else { continue };
+            for cluster in placement.clusters.iter().flatten() {
+                if !self.clusters.states.contains_key(cluster) {
+                    findings.push(
+                        placed(
+                            Finding::new(FindingCode::UnknownCluster, format!("there is no cluster {cluster}")),
+                            object,
+                        )
+                        .about(ObjectKey::host(kind, &name.namespace, &name.name))
+                        .field("spec.placement.clusters"),
+                    );
+                }
+            }
+        }
+        findings
+    }
+
+    /// Names that a record claims and another one has.
+    fn conflict_findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for name in self.claims.contested() {
+            let single = self.claims.single(&name);
+            for loser in single.chain(self.claims.families(&name)).collect::<BTreeSet<&Claimant>>() {
+                if let Some(winner) = self.taken_by(loser, &name) {
+                    let key = loser.key();
+                    let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {winner}"));
+                    let finding = self.record_object(&key).map_or(finding.clone(), |object| placed(finding, object));
+                    findings.push(finding.about(&key).help("the older object keeps a name; give this one another"));
+                }
+            }
+        }
+        for state in self.records.values() {
+            for claim in state.claims() {
+                if self.published().is_reserved(&claim.name) {
+                    let message = format!("{} is held by static records or by the zone itself", claim.name);
+                    findings.push(Finding::new(FindingCode::NameTaken, message).about(state.claimant.key()));
+                }
+            }
+        }
+        findings
+    }
+
+    /// Who has a name instead of `claimant`, as a person would say it; none if `claimant` has it.
+    pub(super) fn taken_by(&self, claimant: &Claimant, name: &crate::dns::OwnerName) -> Option<String> {
+        let published = self.published();
+        if published.is_reserved(name) {
+            return Some("static records or the zone itself".to_owned());
+        }
+        let winner = published.winner(name)?.claimant().clone();
+        (winner != *claimant).then(|| winner.key().to_string())
+    }
+
+    /// Findings about one record by itself.
+    pub(super) fn record_findings(&self, key: &RecordKey, object: &Object, computed: &Computed) -> Vec<Finding> {
+        let about = |code, message: String| placed(Finding::new(code, message).about(key), object);
+        let mut findings = Vec::new();
+        for refusal in &computed.refusals {
+            let finding = about(refusal.code(), refusal.to_string());
+            findings.push(match refusal {
+                Refusal::DomainMissing { domain_ref } => finding.field("spec.domainRef").help(format!(
+                    "create Domain {domain_ref} in {}, or refer to one that is there",
+                    self.options.system_namespace
+                )),
+                Refusal::TtlOutOfRange { .. } => {
+                    finding.field("spec.recordTTL").help("write 0 to 2147483647 seconds; 0 means 180")
+                }
+                Refusal::NamespaceNotAllowed { .. } => {
+                    finding.help(format!("add {} to allowedNamespaces of the Domain", key.name.namespace))
+                }
+            });
+        }
+        for left_out in &computed.left_out {
+            let message = format!("{} is left out: {}", left_out.name, left_out.why);
+            findings.push(about(FindingCode::NameLeftOut, message).field(left_out.field));
+        }
+        for contribution in &computed.chosen.contributions {
+            for problem in &contribution.problems {
+                let (code, help) = match problem {
+                    TargetProblem::Unresolved(_) => (
+                        FindingCode::HostNameUnresolved,
+                        "check the name with your resolver, or give its addresses in a hosts file (--hosts)",
+                    ),
+                    TargetProblem::Unreachable(_) | TargetProblem::Unreadable(_) => (
+                        FindingCode::TargetLeftOut,
+                        "the load balancer must show an address or a host name that clients can reach",
+                    ),
+                };
+                let message = format!("target in {}: {problem}", contribution.cluster);
+                findings.push(about(code, message).help(help));
+            }
+        }
+        if computed.chosen.all_down {
+            let message = "every cluster with targets is unready; the last known targets stay".to_owned();
+            findings.push(about(FindingCode::AllDown, message));
+        }
+        if computed.in_force() && !computed.chosen.contributions.iter().any(|one| one.choice.is_used()) {
+            let message = "no cluster has a target that may be used".to_owned();
+            findings.push(
+                about(FindingCode::NoTargets, message)
+                    .help(format!("`mcdns explain` says why for each cluster of {}", key.name)),
+            );
+        }
+        if key.kind == RecordKind::Ingress {
+            for claim in computed.claims.iter().filter(|claim| self.zones.zone_of(&claim.name).is_none()) {
+                let message = format!("{} is in no zone of this server: published, but not answered here", claim.name);
+                findings.push(about(FindingCode::OutsideZones, message).field("spec.hosts"));
+            }
+        }
+        findings
+    }
+}
+
+impl Refusal {
+    fn code(&self) -> FindingCode {
+        match self {
+            Self::DomainMissing { .. } => FindingCode::DomainMissing,
+            Self::TtlOutOfRange { .. } => FindingCode::TtlOutOfRange,
+            Self::NamespaceNotAllowed { .. } => FindingCode::NamespaceNotAllowed,
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::DomainMissing { domain_ref } if domain_ref.is_empty() => f.write_str("it refers to no Domain"),
+            Self::DomainMissing { domain_ref } => write!(f, "there is no Domain {domain_ref}"),
+            Self::TtlOutOfRange { ttl } => write!(f, "a TTL of {ttl} is not between 0 and 2147483647 seconds"),
+            Self::NamespaceNotAllowed { name: Some(name), apex } => {
+                write!(f, "the Domain {apex} does not let this namespace claim {name}")
+            }
+            Self::NamespaceNotAllowed { name: None, apex } => {
+                write!(f, "the Domain {apex} does not let this namespace claim names")
+            }
+        }
+    }
+}
+
+fn placed(finding: Finding, object: &Object) -> Finding {
+    match &object.origin {
+        Some(origin) => finding.at(&origin.file, origin.line, 0),
+        None => finding,
+    }
+}

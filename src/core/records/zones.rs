@@ -1,0 +1,321 @@
+//! The zones of the federation: which there are, who serves them, and which zone a name is in.
+//!
+//! A Domain is a zone, and so is a zone of the settings. One below another is a child, and the parent holds
+//! its delegation with glue. Several Domains of one `domain` make one zone; the oldest names its servers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{
+    INFRASTRUCTURE_TTL, NameServer, Options, StaticZone,
+    options::{SoaOptions, default_soa},
+    wire::{NameMap, WireKey, address_rrsets},
+};
+use crate::{
+    answer::{Levels, Soa},
+    check::{Finding, FindingCode},
+    dns::{OwnerName, RecordType, Rrset},
+    model::{DomainFact, Fact, Kind, Model, NamespacedName, Object, ObjectKey, Timestamp},
+};
+
+/// A Domain that counts.
+#[derive(Debug, Clone)]
+pub(crate) struct DomainInfo {
+    pub(crate) apex: OwnerName,
+    /// Who may claim names; everybody when absent.
+    pub(crate) allowed_namespaces: Option<Vec<Arc<str>>>,
+    created: Option<Timestamp>,
+    name: Arc<str>,
+    name_server: Option<NameServer>,
+}
+
+/// One zone.
+#[derive(Debug)]
+pub(crate) struct ZoneInfo {
+    pub(crate) apex: OwnerName,
+    /// Its Domains, oldest first; empty for a zone of static records alone.
+    pub(crate) domains: Vec<DomainInfo>,
+    pub(crate) soa: Soa,
+    pub(crate) static_zone: Option<Arc<StaticZone>>,
+    /// What the zone holds by itself: NS at the apex, addresses of its name servers, delegations with glue.
+    pub(crate) generated: BTreeMap<OwnerName, Vec<Rrset>>,
+    /// Names of its own servers inside it, where no record may stand.
+    pub(crate) server_names: BTreeSet<OwnerName>,
+    /// True if level names of this zone's Domains can fall into a child zone, or mean two things: then each
+    /// level is an entry of its own instead of an implied one.
+    pub(crate) expanded: bool,
+    name_servers: Vec<NameServer>,
+}
+
+/// All zones, and the way from a name to its zone.
+#[derive(Debug, Default)]
+pub(crate) struct Zones {
+    pub(crate) list: Vec<ZoneInfo>,
+    by_apex: NameMap<usize>,
+    domains: BTreeMap<Arc<str>, DomainInfo>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Zones {
+    pub(crate) fn build(model: &Model, options: &Options, levels: &Levels) -> Self {
+        let mut findings = Vec::new();
+        let domains = read_domains(model, options, &mut findings);
+        let mut apexes: BTreeSet<OwnerName> = domains.values().map(|domain| domain.apex.clone()).collect();
+        apexes.extend(options.zones.iter().map(|zone| zone.apex.clone()));
+        let mut list = Vec::new();
+        for apex in apexes {
+            let mut here: Vec<DomainInfo> = domains.values().filter(|domain| domain.apex == apex).cloned().collect();
+            here.sort_by_key(|domain| (domain.created.unwrap_or(Timestamp(i64::MAX)), domain.name.clone()));
+            if let [first, others @ ..] = &here[..] {
+                findings.extend(others.iter().map(|other| shared_apex(first, other, options)));
+            }
+            list.push(zone(apex, here, options));
+        }
+        let by_apex = list.iter().enumerate().map(|(index, zone)| (zone.apex.clone(), index)).collect();
+        let mut zones = Self { list, by_apex, domains, findings };
+        zones.delegate();
+        zones.expand_where_needed(levels);
+        zones
+    }
+
+    /// The Domain that a record refers to.
+    pub(crate) fn domain(&self, name: &str) -> Option<&DomainInfo> {
+        self.domains.get(name)
+    }
+
+    /// The zone that a name is in: the deepest whose apex is at or above it.
+    pub(crate) fn zone_of(&self, name: &OwnerName) -> Option<usize> {
+        let mut wire = name.as_wire();
+        loop {
+            if let Some(&index) = self.by_apex.get(&WireKey(wire)) {
+                return Some(index);
+            }
+            let (&length, rest) = wire.split_first()?;
+            if length == 0 {
+                return None;
+            }
+            wire = &rest[usize::from(length)..];
+        }
+    }
+
+    /// The zone with this apex.
+    pub(crate) fn by_apex(&self, apex: &OwnerName) -> Option<&ZoneInfo> {
+        self.by_apex.get(apex).map(|&index| &self.list[index])
+    }
+
+    /// True if a zone of this apex (wire format) has Domains, so that level names are made in it.
+    pub(crate) fn has_domains(&self, apex: &[u8]) -> bool {
+        self.by_apex.get(&WireKey(apex)).is_some_and(|&index| !self.list[index].domains.is_empty())
+    }
+
+    /// Puts the delegation of each child, with glue, into the zone above it.
+    fn delegate(&mut self) {
+        for child in 0..self.list.len() {
+            let apex = self.list[child].apex.clone();
+            let Some(parent) = apex.parent().and_then(|above| self.zone_of(&above)) else { continue };
+            // Between master files alone, they say themselves what is delegated.
+            if self.list[child].domains.is_empty() && self.list[parent].domains.is_empty() {
+                continue;
+            }
+            let servers = self.list[child].name_servers.clone();
+            let parent = &mut self.list[parent];
+            let taken = |name: &OwnerName| {
+                parent.static_zone.as_ref().is_some_and(|static_zone| static_zone.names.contains_key(name))
+            };
+            if taken(&apex) {
+                continue;
+            }
+            let glue: Vec<(OwnerName, Vec<Rrset>)> = servers
+                .iter()
+                .filter(|server| server.name.is_at_or_below(&apex) && !taken(&server.name))
+                .map(|server| (server.name.clone(), address_rrsets(&server.addresses, INFRASTRUCTURE_TTL)))
+                .collect();
+            parent.generated.insert(apex, vec![name_server_rrset(&servers)]);
+            for (name, mut rrsets) in glue {
+                parent.generated.entry(name).or_default().append(&mut rrsets);
+            }
+        }
+    }
+
+    /// Level labels stand between `svc` and the apex, so names of a zone reach a child zone only through a
+    /// child whose last label above the apex is `svc` or a region; and a level label `svc` reads two ways.
+    fn expand_where_needed(&mut self, levels: &Levels) {
+        let ambiguous = levels.regions.iter().any(|(region, availability_zones)| {
+            &**region == "svc" || availability_zones.iter().any(|label| &**label == "svc")
+        });
+        let apexes: Vec<OwnerName> = self.list.iter().map(|zone| zone.apex.clone()).collect();
+        for zone in &mut self.list {
+            let count = zone.apex.label_count();
+            let reached = apexes.iter().filter(|other| other.is_below(&zone.apex)).any(|child| {
+                let above = child.label_count() - count - 1;
+                child.labels().nth(above).is_some_and(|label| {
+                    label == b"svc" || str::from_utf8(label).is_ok_and(|label| levels.regions.contains_key(label))
+                })
+            });
+            zone.expanded = ambiguous || reached;
+        }
+    }
+}
+
+fn zone(apex: OwnerName, domains: Vec<DomainInfo>, options: &Options) -> ZoneInfo {
+    let set = options.zones.iter().find(|zone| zone.apex == apex);
+    let static_zone = set.and_then(|zone| zone.static_zone.clone());
+    let static_servers = static_zone.as_deref().map_or_else(Vec::new, |static_zone| servers_of(static_zone, &apex));
+    // What a master file says of its own servers is left as it is, also where an address is missing.
+    let as_written = !static_servers.is_empty() && set.is_none_or(|zone| zone.name_servers.is_empty());
+    let name_servers = match (set.map(|zone| &zone.name_servers[..]), domains.first()) {
+        (Some(servers @ [_, ..]), _) => servers.to_vec(),
+        _ if !static_servers.is_empty() => static_servers,
+        (_, Some(DomainInfo { name_server: Some(server), .. })) => vec![server.clone()],
+        _ => vec![default_server(&apex, options.advertise.clone())],
+    };
+    let name_servers: Vec<NameServer> = name_servers
+        .into_iter()
+        .map(|server| {
+            // A name inside the zone that nobody gives an address would make the zone lame.
+            let known = static_zone.as_ref().is_some_and(|zone| zone.names.contains_key(&server.name));
+            let orphan = !as_written && server.addresses.is_empty() && server.name.is_at_or_below(&apex) && !known;
+            if orphan { NameServer { addresses: options.advertise.clone(), ..server } } else { server }
+        })
+        .collect();
+    let mut generated = BTreeMap::from([(apex.clone(), vec![name_server_rrset(&name_servers)])]);
+    let mut server_names = BTreeSet::new();
+    for server in name_servers.iter().filter(|server| server.name.is_below(&apex)) {
+        server_names.insert(server.name.clone());
+        let rrsets = address_rrsets(&server.addresses, INFRASTRUCTURE_TTL);
+        if !rrsets.is_empty() {
+            generated.insert(server.name.clone(), rrsets);
+        }
+    }
+    let primary = name_servers.first().map_or_else(|| apex.clone(), |server| server.name.clone());
+    let base = match static_zone.as_deref() {
+        Some(static_zone) => static_zone.soa.clone(),
+        None => default_soa(&apex, primary),
+    };
+    let soa = set.map_or(&SoaOptions::default(), |zone| &zone.soa).over(base);
+    ZoneInfo { apex, domains, soa, static_zone, generated, server_names, expanded: false, name_servers }
+}
+
+fn default_server(apex: &OwnerName, addresses: Vec<IpAddr>) -> NameServer {
+    NameServer { name: apex.child(b"ns1").unwrap_or_else(|_| apex.clone()), addresses }
+}
+
+/// The name servers that static records give, with the addresses that they give.
+fn servers_of(static_zone: &StaticZone, apex: &OwnerName) -> Vec<NameServer> {
+    let at_apex = static_zone.names.get(apex).map_or(&[][..], Vec::as_slice);
+    let targets = at_apex.iter().filter(|rrset| rrset.record_type == RecordType::NS).flat_map(Rrset::data);
+    let names = targets.filter_map(|data| OwnerName::from_wire(data).ok());
+    names.map(|name| NameServer { addresses: static_addresses(static_zone, &name), name }).collect()
+}
+
+fn static_addresses(static_zone: &StaticZone, name: &OwnerName) -> Vec<IpAddr> {
+    let rrsets = static_zone.names.get(name).map_or(&[][..], Vec::as_slice);
+    let address = |data: &[u8]| match data.len() {
+        4 => <[u8; 4]>::try_from(data).ok().map(IpAddr::from),
+        16 => <[u8; 16]>::try_from(data).ok().map(IpAddr::from),
+        _ => None,
+    };
+    rrsets
+        .iter()
+        .filter(|rrset| matches!(rrset.record_type, RecordType::A | RecordType::AAAA))
+        .flat_map(|rrset| rrset.data().iter().filter_map(|data| address(data)))
+        .collect()
+}
+
+fn name_server_rrset(servers: &[NameServer]) -> Rrset {
+    let data = servers.iter().map(|server| server.name.as_wire().into()).collect();
+    Rrset::new(RecordType::NS, INFRASTRUCTURE_TTL, data)
+}
+
+fn read_domains(model: &Model, options: &Options, findings: &mut Vec<Finding>) -> BTreeMap<Arc<str>, DomainInfo> {
+    let mut domains = BTreeMap::new();
+    for (key, object) in &model.domains {
+        let Fact::Domain(fact) = &object.fact else { continue };
+        if key.namespace != options.system_namespace {
+            findings.push(
+                about(
+                    FindingCode::DomainNamespace,
+                    key,
+                    object,
+                    "the Domain does not count outside the system namespace",
+                )
+                .field("metadata.namespace")
+                .help(format!("move it to {}", options.system_namespace)),
+            );
+            continue;
+        }
+        match OwnerName::parse_host(&fact.domain, false) {
+            Ok(apex) => {
+                let name_server = read_name_server(key, object, fact, &apex, options, findings);
+                domains.insert(
+                    key.name.clone(),
+                    DomainInfo {
+                        apex,
+                        allowed_namespaces: fact.allowed_namespaces.clone(),
+                        created: object.created,
+                        name: key.name.clone(),
+                        name_server,
+                    },
+                );
+            }
+            Err(error) => findings.push(
+                about(FindingCode::DomainName, key, object, &format!("`{}` is no zone name: {error}", fact.domain))
+                    .field("domain")
+                    .help("write a host name such as example.com"),
+            ),
+        }
+    }
+    domains
+}
+
+/// A name is the NS target, an address is the address of `ns1.<apex>`.
+fn read_name_server(
+    key: &NamespacedName,
+    object: &Object,
+    fact: &DomainFact,
+    apex: &OwnerName,
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) -> Option<NameServer> {
+    let written = fact.name_server.as_deref().filter(|written| !written.is_empty())?;
+    if let Ok(address) = written.parse::<IpAddr>() {
+        return Some(default_server(apex, vec![address.to_canonical()]));
+    }
+    match OwnerName::parse_host(written, false) {
+        Ok(name) => Some(NameServer { name, addresses: Vec::new() }),
+        Err(error) => {
+            let server = default_server(apex, options.advertise.clone()).name;
+            findings.push(
+                about(FindingCode::NameServer, key, object, &format!("`{written}` is no name server: {error}"))
+                    .field("nameServer")
+                    .help(format!("write a host name or an IP address; until then the zone has {server}")),
+            );
+            None
+        }
+    }
+}
+
+fn shared_apex(first: &DomainInfo, other: &DomainInfo, options: &Options) -> Finding {
+    let key = ObjectKey::host(Kind::Domain, &options.system_namespace, &other.name);
+    Finding::new(
+        FindingCode::DomainShared,
+        format!("Domain {} has {} too; both make names in the one zone", first.name, other.apex),
+    )
+    .about(key)
+    .field("domain")
+    .help(format!(
+        "the older one, {}, names the servers; give one of them another domain if that is not meant",
+        first.name
+    ))
+}
+
+fn about(code: FindingCode, key: &NamespacedName, object: &Object, message: &str) -> Finding {
+    let finding = Finding::new(code, message).about(ObjectKey::host(Kind::Domain, &key.namespace, &key.name));
+    match &object.origin {
+        Some(origin) => finding.at(&origin.file, origin.line, 0),
+        None => finding,
+    }
+}

@@ -1,0 +1,210 @@
+//! The one place where what is known changes: observations in, answers, history and state out.
+//!
+//! ```text
+//!   observe ─► Engine ─► serials ─► SnapshotStore (answers)      at once
+//!                              ├──► History                      why a name changed
+//!                              └──► StateDirectory               what must be known after a restart
+//! ```
+//!
+//! Answers come first: nothing here waits for a disk before the new snapshot is served, but for a reservation of
+//! serials once in a thousand changes.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Result;
+use mcdns_core::{
+    answer::{Soa, Zone},
+    dns::OwnerName,
+    model::{Object, ObjectKey, Observation, Timestamp},
+    records::{Engine, Options, Update, ZoneDigests},
+};
+use mcdns_serve::SnapshotStore;
+use mcdns_state::{Change, History, HistoryLimits, Recovered, Serials, StateDirectory};
+
+/// Note under which the state directory keeps what [`Engine::memory`] gives.
+const MEMORY_NOTE: &str = "engine";
+
+/// An engine with everything that its results go to.
+#[derive(Debug)]
+pub struct Federation {
+    engine: Engine,
+    store: Arc<SnapshotStore>,
+    history: Arc<History>,
+    serials: Arc<Serials>,
+    digests: ZoneDigests,
+    state: Option<Arc<StateDirectory>>,
+    memory: serde_json::Value,
+    /// Zones that have a serial.
+    started: BTreeSet<OwnerName>,
+    /// False until the first computation, which is no change.
+    recording: bool,
+}
+
+impl Federation {
+    /// A federation of which nothing is known yet.
+    pub fn new(options: Options, history: HistoryLimits) -> Self {
+        Self {
+            engine: Engine::new(options),
+            store: Arc::new(SnapshotStore::default()),
+            history: Arc::new(History::in_memory(history)),
+            serials: Arc::new(Serials::in_memory()),
+            digests: ZoneDigests::default(),
+            state: None,
+            memory: serde_json::Value::Null,
+            started: BTreeSet::new(),
+            recording: false,
+        }
+    }
+
+    /// Takes up what a state directory holds, and writes to it from now on. Returns the objects that were known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn recover(
+        &mut self,
+        state: Arc<StateDirectory>,
+        recovered: Recovered,
+    ) -> Result<Vec<(ObjectKey, Arc<Object>)>> {
+        let Recovered { objects, notes, serials, history } = recovered;
+        self.history = history;
+        self.serials = serials;
+        if let Some(note) = notes.get(MEMORY_NOTE) {
+            match serde_json::from_value(note.clone()) {
+                Ok((first_unready, holds)) => self.engine.remember(first_unready, holds),
+                Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
+            }
+            self.memory.clone_from(note);
+        }
+        if !objects.is_empty() {
+            let known: Vec<Observation> = objects
+                .iter()
+                .map(|(key, object)| Observation { key: key.clone(), object: Some(object.clone()) })
+                .collect();
+            self.observe(&known)?;
+        }
+        self.state = Some(state);
+        Ok(objects)
+    }
+
+    /// Takes in observations; an empty slice lets time pass.
+    ///
+    /// # Errors
+    ///
+    /// A fault of the program; what was served before stays.
+    pub fn observe(&mut self, observations: &[Observation]) -> Result<Update> {
+        let update = self.engine.observe(observations, Some(now()))?;
+        self.publish(update, Vec::new())
+    }
+
+    /// Replaces what is set, for instance when a master file changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn set_options(&mut self, options: Options) -> Result<Update> {
+        let update = self.engine.set_options(options, Some(now()))?;
+        // A master file may have a new serial and nothing else.
+        let zones: Vec<OwnerName> = self.engine.snapshot().zones().map(Zone::apex).cloned().collect();
+        self.publish(update, zones)
+    }
+
+    fn publish(&mut self, mut update: Update, more_zones: Vec<OwnerName>) -> Result<Update> {
+        self.digests.apply(&update);
+        self.set_serials(&mut update, more_zones)?;
+        self.store.store(self.engine.snapshot().clone());
+        let reason = update.reason();
+        if self.recording {
+            self.record(&update, &reason);
+        }
+        self.recording |= !update.accepted.is_empty() || !update.patch.is_empty();
+        if let Some(state) = &self.state {
+            state.record_observations(&update.accepted);
+            let memory = serde_json::to_value(self.engine.memory())?;
+            if memory != self.memory {
+                state.record_note(MEMORY_NOTE, memory.clone());
+                self.memory = memory;
+            }
+        }
+        Ok(update)
+    }
+
+    /// A zone that is new starts its serial, one whose content moved gets the next.
+    fn set_serials(&mut self, update: &mut Update, more_zones: Vec<OwnerName>) -> Result<()> {
+        for apex in &update.patch.removed_zones {
+            self.started.remove(apex);
+        }
+        let zones: BTreeSet<OwnerName> = update.patch.zones.keys().cloned().chain(more_zones).collect();
+        for apex in zones {
+            let changed = update.patch.zones.contains_key(&apex);
+            let new = !self.started.contains(&apex);
+            let served = self.engine.snapshot().zone(&apex).map(|zone| zone.soa().clone());
+            let Some(soa) = served else { continue };
+            let digest = || self.digests.of(&apex, self.engine.snapshot()).unwrap_or_default();
+            let serial = match self.engine.static_serial(&apex) {
+                Some(serial) => Some(serial),
+                None if new => Some(self.serials.serial_at_start(&apex, digest(), now_unix())),
+                None if changed => self.serials.advance(&apex),
+                None => None,
+            };
+            if changed || new {
+                self.serials.note_digest(&apex, digest());
+            }
+            if let Some(serial) = serial.filter(|serial| *serial != soa.serial) {
+                self.engine.set_serial(&mut update.patch, &apex, Soa { serial, ..soa })?;
+            }
+            self.started.insert(apex);
+        }
+        Ok(())
+    }
+
+    fn record(&self, update: &Update, reason: &str) {
+        let generation = self.engine.snapshot().generation().0;
+        let at = now();
+        for change in &update.changes {
+            let before = self.engine.shown(&change.owner, change.before.as_ref());
+            let after = self.engine.shown(&change.owner, change.after.as_ref());
+            if before != after {
+                let (apex, owner) = (change.apex.clone(), change.owner.clone());
+                let change = Change { at, generation, apex, owner, before, after, reason: reason.to_owned() };
+                self.history.record(change);
+            }
+        }
+    }
+
+    /// What is known and what follows from it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Where the answers come from.
+    pub fn store(&self) -> &Arc<SnapshotStore> {
+        &self.store
+    }
+
+    /// What changed when and why.
+    pub fn history(&self) -> &Arc<History> {
+        &self.history
+    }
+
+    /// The state directory, if there is one.
+    pub fn state(&self) -> Option<&Arc<StateDirectory>> {
+        self.state.as_ref()
+    }
+}
+
+/// The time now.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Unix time as the serial of a zone that was never seen.
+fn now_unix() -> u32 {
+    // Serials wrap, and so does this in 2106.
+    u32::try_from(now().0 / 1000 % (1 << 32)).unwrap_or_default()
+}

@@ -1,0 +1,29 @@
+//! Sockets and messages: the authoritative DNS server of mcdns.
+//!
+//! ```text
+//!   UDP sockets, one per core ─┐              ┌─ SnapshotStore ◄── patches, from the one thread that computes
+//!                              ├─► Responder ◄┘     (one atomic pointer; readers never wait)
+//!   TCP listeners ─────────────┘      │
+//!                                     └─► answer, or nothing (RFC 1034 4.3.2, 2308, 4592, 6672, 6891, 9471)
+//! ```
+//!
+//! [`Responder`] is a function from a snapshot and a request to an answer: it takes no lock and allocates nothing.
+//! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
+//! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
+//!
+//! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
+//! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
+
+mod counters;
+mod message;
+mod request;
+mod respond;
+mod server;
+mod store;
+mod tcp;
+mod udp;
+
+pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use respond::{Reply, Responder, Transport};
+pub use server::{BindError, Server};
+pub use store::SnapshotStore;

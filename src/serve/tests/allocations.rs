@@ -1,0 +1,50 @@
+//! The hot path allocates nothing.
+
+mod support;
+
+use mcdns_serve::{Responder, SnapshotStore, Transport};
+
+use support::{query, snapshot, with_edns};
+
+#[test]
+fn a_udp_query_allocates_nothing() {
+    let zone = "
+        @ NS ns1
+        @ MX 1 www
+        ns1 A 192.0.2.53
+        www A 192.0.2.1
+        web.shop climb
+        child NS ns.child
+        ns.child A 192.0.2.9
+        *.wild CNAME web.shop.us-a.us
+        moved DNAME wild
+    ";
+    let store = SnapshotStore::new(snapshot(&[("example.com", zone)]));
+    let mut responder = Responder::new();
+    let questions = [
+        ("www.example.com", "A"),
+        ("www.example.com", "AAAA"),
+        ("nothing.example.com", "A"),
+        ("web.shop.us-a.us.example.com", "A"),
+        ("x.wild.example.com", "A"),
+        ("x.moved.example.com", "A"),
+        ("a.child.example.com", "A"),
+        ("example.com", "MX"),
+        ("example.com", "SOA"),
+        ("example.net", "A"),
+    ];
+    let requests = questions.map(|(asked, record_type)| with_edns(query(asked, record_type), 1232, 0, 0, &[]));
+    // The first load of a thread allocates its place among the readers.
+    drop(store.load());
+    let mut answered = 0;
+    let counted = allocation_counter::measure(|| {
+        for request in &requests {
+            let snapshot = store.load();
+            answered += usize::from(responder.respond(&snapshot, request, Transport::Udp).is_some());
+        }
+    });
+    assert_eq!(answered, requests.len());
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    let control = allocation_counter::measure(|| drop(Responder::new()));
+    assert!(control.count_total > 0, "the counter counts");
+}

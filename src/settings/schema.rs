@@ -1,0 +1,227 @@
+//! Which keys a settings file may have.
+
+use std::sync::Arc;
+
+use mcdns_core::check::{Finding, FindingCode};
+
+use super::tree::{Content, Key, Node};
+
+/// What stands under a key.
+enum Shape {
+    /// A single value.
+    Value,
+    /// A list of single values.
+    Values,
+    /// A list of addresses, each alone or as a mapping with these keys.
+    Listeners(&'static [(&'static str, Shape)]),
+    /// A mapping with these keys.
+    Map(&'static [(&'static str, Shape)]),
+    /// A list of mappings with these keys.
+    Maps(&'static [(&'static str, Shape)]),
+    /// A mapping with any keys.
+    Free,
+    /// Documented for later versions, and not available in this one.
+    Later,
+}
+
+use Shape::{Free, Later, Listeners, Map, Maps, Value, Values};
+
+const TOP: Shape = Map(&[
+    ("version", Value),
+    ("stateDir", Value),
+    (
+        "sources",
+        Map(&[
+            ("directory", Value),
+            ("hosts", Value),
+            (
+                "kubernetes",
+                Map(&[
+                    ("kubeconfig", Later),
+                    ("systemNamespace", Value),
+                    (
+                        "health",
+                        Map(&[
+                            ("mode", Later),
+                            ("period", Later),
+                            ("timeout", Later),
+                            ("failureThreshold", Later),
+                            ("successThreshold", Later),
+                            ("grace", Value),
+                        ]),
+                    ),
+                ]),
+            ),
+            ("skydns", Later),
+        ]),
+    ),
+    (
+        "serve",
+        Map(&[
+            ("advertise", Values),
+            (
+                "listen",
+                Listeners(&[("address", Value), ("transports", Values), ("certificate", Later), ("key", Later)]),
+            ),
+            ("keys", Later),
+            (
+                "zones",
+                Maps(&[
+                    ("apex", Value),
+                    ("file", Value),
+                    ("nameServers", Maps(&[("name", Value), ("addresses", Values)])),
+                    (
+                        "soa",
+                        Map(&[
+                            ("contact", Value),
+                            ("refresh", Value),
+                            ("retry", Value),
+                            ("expire", Value),
+                            ("negativeTtl", Value),
+                        ]),
+                    ),
+                    ("transfer", Later),
+                ]),
+            ),
+        ]),
+    ),
+    ("memberSelector", Map(&[("matchLabels", Free), ("matchExpressions", Maps(EXPRESSION))])),
+    ("emptyLevels", Value),
+    ("statusEntries", Value),
+    ("dnsEndpoints", Map(&[("groups", Values)])),
+    ("publish", Later),
+    ("webhook", Later),
+    ("admin", Map(&[("listen", Value)])),
+    ("history", Map(&[("changes", Value), ("memory", Value), ("disk", Value)])),
+    ("log", Map(&[("format", Value), ("level", Value)])),
+]);
+
+const EXPRESSION: &[(&str, Shape)] = &[("key", Value), ("operator", Value), ("values", Values)];
+
+/// Finds every key and kind of node that must not be there.
+pub(super) fn check(node: &Node, file: &Arc<str>) -> Vec<Finding> {
+    let mut checker = Checker { file, findings: Vec::new() };
+    checker.check(node, &TOP, "");
+    checker.findings
+}
+
+/// The known word that is most like a misspelt one, if any is.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |candidate: &str| strsim::jaro_winkler(&word.to_ascii_lowercase(), &candidate.to_ascii_lowercase());
+    let best = known.into_iter().map(|candidate| (likeness(candidate), candidate));
+    // 0.75 keeps `listen` for `listener` and `lisen`, and drops `log` for `zones`.
+    best.filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map(|(_, candidate)| candidate)
+}
+
+struct Checker<'a> {
+    file: &'a Arc<str>,
+    findings: Vec<Finding>,
+}
+
+impl Checker<'_> {
+    fn check(&mut self, node: &Node, shape: &Shape, path: &str) {
+        match (shape, &node.content) {
+            (Later, _) => self.refuse(
+                node,
+                path,
+                "is known, but not available in this version".to_owned(),
+                Some("take it out".to_owned()),
+            ),
+            (_, Content::Nothing) | (Value | Values | Listeners(_), Content::Scalar(_)) | (Free, Content::Map(_)) => {}
+            (Values, Content::List(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.check(item, &Value, &format!("{path}[{index}]"));
+                }
+            }
+            (Listeners(keys), Content::List(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    if !matches!(item.content, Content::Scalar(_)) {
+                        self.check_map(item, keys, &format!("{path}[{index}]"));
+                    }
+                }
+            }
+            (Maps(keys), Content::List(items)) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.check_map(item, keys, &format!("{path}[{index}]"));
+                }
+            }
+            (Map(keys), _) => self.check_map(node, keys, path),
+            (shape, content) => {
+                self.refuse(node, path, format!("is {}", content.kind()), Some(format!("write {}", shape.wanted())));
+            }
+        }
+    }
+
+    fn check_map(&mut self, node: &Node, keys: &'static [(&'static str, Shape)], path: &str) {
+        let entries = match &node.content {
+            Content::Map(entries) => entries,
+            Content::Nothing => return,
+            other => {
+                let message = format!("is {}", other.kind());
+                let names: Vec<_> = keys.iter().map(|(name, _)| *name).collect();
+                let help = format!("write a mapping with some of the keys {}", names.join(", "));
+                return self.refuse(node, path, message, Some(help));
+            }
+        };
+        for (key, value) in entries {
+            let path = if path.is_empty() { key.text.clone() } else { format!("{path}.{}", key.text) };
+            match keys.iter().find(|(name, _)| *name == key.text) {
+                Some((_, Later)) => self.refuse_key(
+                    key,
+                    &path,
+                    "is known, but not available in this version",
+                    "take it out; nothing would act on it".to_owned(),
+                ),
+                Some((_, shape)) => self.check(value, shape, &path),
+                None => {
+                    let names = || keys.iter().map(|(name, _)| *name);
+                    let help = match nearest(&key.text, names()) {
+                        Some(nearest) => format!("did you mean `{nearest}`?"),
+                        None => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
+                    };
+                    self.refuse_key(key, &path, "is no known setting", help);
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, node: &Node, path: &str, message: String, help: Option<String>) {
+        let mut finding = Finding::new(FindingCode::RefusedSetting, message).at(self.file, node.line, node.column);
+        finding.field = Some(path.to_owned()).filter(|path| !path.is_empty());
+        finding.help = help;
+        self.findings.push(finding);
+    }
+
+    fn refuse_key(&mut self, key: &Key, path: &str, message: &str, help: String) {
+        let finding = Finding::new(FindingCode::RefusedSetting, message).at(self.file, key.line, key.column);
+        self.findings.push(finding.field(path).help(help));
+    }
+}
+
+impl Shape {
+    fn wanted(&self) -> &'static str {
+        match self {
+            Value => "a single value",
+            Values => "a list of values",
+            Listeners(_) | Maps(_) => "a list",
+            Map(_) | Free => "a mapping",
+            Later => "nothing",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_offered_only_when_it_is_near() {
+        let known = ["listen", "zones", "advertise", "log"];
+        assert_eq!(nearest("listener", known), Some("listen"));
+        assert_eq!(nearest("Zone", known), Some("zones"));
+        assert_eq!(nearest("advertised", known), Some("advertise"));
+        assert_eq!(nearest("kubeconfig", known), None);
+    }
+}

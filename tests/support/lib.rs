@@ -1,0 +1,8 @@
+//! Input for tests and benchmarks: federations and zones of any size.
+//!
+//! Nothing here comes from chance: equal arguments give equal bytes on every machine, so that two measurements, or a
+//! failure and its replay, are about the same thing.
+
+pub mod federation;
+mod random;
+pub mod zone;
