@@ -89,10 +89,10 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
-    /// Writes an error with its causes to standard error.
+    /// Writes an error with its causes to standard error; what would help comes last, on lines of its own.
     pub fn error(&self, error: &anyhow::Error) {
         let head = painted(self.colour_err, Paint::Bad, "error:");
-        self.say(&format!("{head} {error:#}"));
+        self.say(&format!("{head} {}", help_last(error)));
     }
 
     /// Writes findings to standard error, with a line that counts them.
@@ -108,7 +108,7 @@ impl Output {
     }
 
     /// One finding, coloured for standard error.
-    fn finding(&self, finding: &Finding) -> String {
+    fn finding(self, finding: &Finding) -> String {
         let text = finding.to_string();
         let word = finding.severity.to_string();
         let paint = match finding.severity {
@@ -151,6 +151,20 @@ pub fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
+/// The chain of an error on one line, and behind it the help that its parts give.
+fn help_last(error: &anyhow::Error) -> String {
+    const HELP: &str = "\n  help: ";
+    let parts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let (mut what, mut help) = (Vec::new(), String::new());
+    for part in &parts {
+        let (message, more) =
+            part.split_once(HELP).map_or((part.as_str(), None), |(message, more)| (message, Some(more)));
+        what.push(message);
+        help.extend(more.map(|more| format!("{HELP}{more}")));
+    }
+    what.join(": ") + &help
+}
+
 fn painted(colours: bool, paint: Paint, text: &str) -> String {
     if !colours {
         return text.to_owned();
@@ -176,5 +190,11 @@ mod tests {
         let table = PIPE.table(&["NAME", "WHY"], &[vec!["a".to_owned(), "b c".to_owned()]]);
         assert_eq!(table, "NAME\tWHY\na\tb c\n");
         assert_eq!(PIPE.paint(Paint::Bad, "x"), "x");
+    }
+
+    #[test]
+    fn the_help_of_an_error_stands_behind_its_causes() {
+        let error = anyhow::anyhow!("connection refused").context("no program answers\n  help: start one");
+        assert_eq!(help_last(&error), "no program answers: connection refused\n  help: start one");
     }
 }

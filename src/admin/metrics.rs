@@ -61,6 +61,7 @@ impl Metrics {
         let state_waiting = gauge("mcdns_state_waiting", "Changes that are not on disk yet")?;
         Ok(Self {
             counters,
+            registry,
             updates,
             changed_names,
             update_seconds,
@@ -71,7 +72,6 @@ impl Metrics {
             stale_sources,
             state_problems,
             state_waiting,
-            registry,
         })
     }
 
@@ -122,10 +122,8 @@ impl Metrics {
         let panics = by_transport("mcdns_dns_panics_total", "Queries lost to a fault of the program")?;
         let connections = by_transport("mcdns_dns_connections_total", "Connections that were taken")?;
         let refused = by_transport("mcdns_dns_connections_refused_total", "Connections closed because of too many")?;
-        let answers = IntCounterVec::new(
-            Opts::new("mcdns_dns_answers_total", "Answers by RCODE"),
-            &["transport", "rcode"],
-        )?;
+        let answers =
+            IntCounterVec::new(Opts::new("mcdns_dns_answers_total", "Answers by RCODE"), &["transport", "rcode"])?;
         registry.register(Box::new(answers.clone()))?;
         let totals = self.counters.sum();
         for (transport, totals) in [("udp", &totals.udp), ("tcp", &totals.tcp)] {

@@ -112,7 +112,9 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> std:
 /// Names the address and what to do.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
     tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        anyhow::anyhow!("the admin port {address} cannot be opened: {error}\n  help: choose another with --admin ADDR:PORT")
+        anyhow::anyhow!(
+            "the admin port {address} cannot be opened: {error}\n  help: choose another with --admin ADDR:PORT"
+        )
     })
 }
 

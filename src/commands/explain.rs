@@ -11,7 +11,7 @@ use mcdns_core::{
     answer::Snapshot,
     dns::{OwnerName, RecordType, Rrset, display_rdata},
     model::Timestamp,
-    records::{Explanation, RecordExplanation},
+    records::{ClusterExplanation, Explanation, RecordExplanation},
 };
 use mcdns_state::Change;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -55,7 +55,12 @@ pub(super) fn explain(arguments: &args::Explain, settings: &Settings, output: Ou
     let explained = match &arguments.directory {
         Some(path) => {
             let loaded = load::load(path, settings, output)?;
-            explained(&arguments.name, arguments.record_type, loaded.engine.snapshot(), loaded.engine.explain(&arguments.name))
+            explained(
+                &arguments.name,
+                arguments.record_type,
+                loaded.engine.snapshot(),
+                loaded.engine.explain(&arguments.name),
+            )
         }
         None => ask(settings.admin.value, "explain", &arguments.name, arguments.record_type)?,
     };
@@ -80,47 +85,43 @@ pub(crate) fn explained(
 
 fn render(explained: &Explained, output: Output) -> String {
     let explanation = &explained.explanation;
-    let mut text = format!("{}\n", output.paint(Paint::Strong, &explanation.verdict));
-    if let Some(zone) = &explanation.zone {
-        text.push_str(&format!("zone {zone}\n"));
-    }
-    text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Answer")));
+    let heading = |text: &str| vec![String::new(), output.paint(Paint::Strong, text)];
+    let mut lines = vec![output.paint(Paint::Strong, &explanation.verdict)];
+    lines.extend(explanation.zone.as_ref().map(|zone| format!("zone {zone}")));
+    lines.extend(heading("Answer"));
     for answered in &explained.answers {
-        text.push_str(&format!("  {} {}\n", answered.asked, answered.rcode));
-        for record in &answered.records {
-            text.push_str(&format!("    {record}\n"));
-        }
+        lines.push(format!("  {} {}", answered.asked, answered.rcode));
+        lines.extend(answered.records.iter().map(|record| format!("    {record}")));
     }
     if let Some(record) = &explanation.record {
-        text.push_str(&render_record(record, output));
+        let origin = record.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+        lines.extend(heading(&record.record));
+        if let Some(line) = lines.last_mut() {
+            line.push_str(&origin);
+        }
+        lines.push(format!("  this name: {}, {}", record.role, record.holds));
+        lines.extend(record.conditions.iter().map(|condition| format!("  {condition}")));
+        lines.extend(heading("Clusters"));
+        let table = clusters_table(record, output);
+        lines.extend(table.lines().map(str::to_owned));
     }
-    if !explanation.losers.is_empty() {
-        text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Others that want the name")));
-        text.extend(explanation.losers.iter().map(|loser| format!("  {loser}\n")));
+    for (title, texts) in [("Others that want the name", &explanation.losers), ("Hints", &explanation.hints)] {
+        if !texts.is_empty() {
+            lines.extend(heading(title));
+            lines.extend(texts.iter().map(|text| format!("  {text}")));
+        }
     }
-    if !explanation.hints.is_empty() {
-        text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Hints")));
-        text.extend(explanation.hints.iter().map(|hint| format!("  {hint}\n")));
-    }
-    text
+    lines.join("\n") + "\n"
 }
 
-fn render_record(record: &RecordExplanation, output: Output) -> String {
-    let origin = record.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
-    let mut text = format!("\n{}{origin}\n", output.paint(Paint::Strong, &record.record));
-    text.push_str(&format!("  this name: {}, {}\n", record.role, record.holds));
-    text.extend(record.conditions.iter().map(|condition| format!("  {condition}\n")));
-    text.push_str(&format!("\n{}\n", output.paint(Paint::Strong, "Clusters")));
-    let rows: Vec<Vec<String>> = record
-        .clusters
-        .iter()
-        .map(|one| {
-            let used = if one.used { output.paint(Paint::Good, "used") } else { output.paint(Paint::Faint, "-") };
-            let targets = if one.targets.is_empty() { "-".to_owned() } else { one.targets.join(" ") };
-            vec![one.cluster.clone(), one.locality.clone(), used, targets, one.reason.clone()]
-        })
-        .collect();
-    text + &output.table(&["CLUSTER", "LOCALITY", "USED", "TARGETS", "WHY"], &rows)
+fn clusters_table(record: &RecordExplanation, output: Output) -> String {
+    let row = |one: &ClusterExplanation| {
+        let used = if one.used { output.paint(Paint::Good, "used") } else { output.paint(Paint::Faint, "-") };
+        let targets = if one.targets.is_empty() { "-".to_owned() } else { one.targets.join(" ") };
+        vec![one.cluster.clone(), one.locality.clone(), used, targets, one.reason.clone()]
+    };
+    let rows: Vec<Vec<String>> = record.clusters.iter().map(row).collect();
+    output.table(&["CLUSTER", "LOCALITY", "USED", "TARGETS", "WHY"], &rows)
 }
 
 fn history(arguments: &args::Explain, admin: SocketAddr, output: Output) -> Result<Outcome> {
@@ -160,7 +161,8 @@ fn held(rrsets: &[Rrset]) -> String {
 
 /// RFC 3339 in UTC, to the second.
 fn date(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| at.0.to_string(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Asks the running program at its admin port.
@@ -176,7 +178,8 @@ fn ask<T: DeserializeOwned>(
     stream.set_read_timeout(Some(PATIENCE))?;
     let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
     let name: String = name.to_string().bytes().map(escape).collect();
-    let request = format!("GET /{path}?name={name}{record_type} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET /{path}?name={name}{record_type} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).with_context(no_program)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(no_program)?;

@@ -36,20 +36,17 @@ pub(super) fn load(path: &Path, settings: &Settings, output: Output) -> Result<L
     let mut observations = batch.observations;
     findings.extend(batch.findings);
     progress.set_message("computing names");
-    match hosts_file(settings, path) {
-        Some(hosts) => {
-            let (_, batch) = HostsFile::open(&hosts)
-                .with_context(|| format!("the hosts file {} cannot be read", hosts.display()))?;
-            observations.extend(batch.observations);
-            findings.extend(batch.findings);
-            engine.observe(&observations, None)?;
-        }
-        None => {
-            engine.observe(&observations, None)?;
-            progress.set_message("resolving host names");
-            let resolved = resolve_once(&engine)?;
-            engine.observe(&resolved, None)?;
-        }
+    if let Some(hosts) = hosts_file(settings, path) {
+        let (_, batch) =
+            HostsFile::open(&hosts).with_context(|| format!("the hosts file {} cannot be read", hosts.display()))?;
+        observations.extend(batch.observations);
+        findings.extend(batch.findings);
+        engine.observe(&observations, None)?;
+    } else {
+        engine.observe(&observations, None)?;
+        progress.set_message("resolving host names");
+        let resolved = resolve_once(&engine)?;
+        engine.observe(&resolved, None)?;
     }
     progress.finish_and_clear();
     findings.extend(engine.findings());

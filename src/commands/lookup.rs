@@ -112,14 +112,25 @@ impl Lookup {
                     output.say(&format!("  {}: {status} {}", servers.join(", "), data.join(" ")));
                 }
             }
-            if answers.iter().all(|(_, said, _)| said.records.is_empty() && said.status != "NOERROR" && said.status != "NXDOMAIN") {
+            // In a pipe only data is printed, so why there is none is said here.
+            for (server, said, _) in &answers {
+                if self.short && said.status != "NOERROR" {
+                    output.say(&format!("{name} {record_type}: {server}: {}", said.status));
+                }
+            }
+            if answers
+                .iter()
+                .all(|(_, said, _)| said.records.is_empty() && said.status != "NOERROR" && said.status != "NXDOMAIN")
+            {
                 outcome = Outcome::Findings;
             }
             lines.extend(short_lines(&answers));
-            rows.extend(answers.iter().flat_map(|(server, said, took)| rows_of(output, *server, record_type, said, *took)));
+            rows.extend(
+                answers.iter().flat_map(|(server, said, took)| rows_of(output, *server, record_type, said, *took)),
+            );
         }
         if self.short {
-            output.print(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            output.print(&lines.into_iter().map(|line| line + "\n").collect::<String>())?;
         } else {
             output.print(&output.table(&["SERVER", "STATUS", "NAME", "TTL", "TYPE", "DATA"], &rows))?;
         }
@@ -210,7 +221,8 @@ async fn over_tcp(server: SocketAddr, octets: &[u8]) -> Result<Message> {
 /// The addresses of all servers of the zone that a name is in, found with the system's resolver.
 async fn servers_of(name: &Name) -> Result<Vec<SocketAddr>> {
     let help = "name a server with --server ADDR:PORT (the demo listens on 127.0.0.1:5300)";
-    let resolver = system_resolver().with_context(|| format!("no resolver is set up on this machine\n  help: {help}"))?;
+    let resolver =
+        system_resolver().with_context(|| format!("no resolver is set up on this machine\n  help: {help}"))?;
     let mut apex = name.clone();
     let names = loop {
         let found = recurse(resolver, &apex, RecordType::NS).await;
@@ -255,13 +267,18 @@ async fn recurse(resolver: SocketAddr, name: &Name, record_type: RecordType) -> 
     let request = request(name, record_type, true);
     let octets = request.to_vec().context("the query cannot be encoded")?;
     let answer = over_udp(resolver, &octets, &request).await?;
-    Ok(answer.answers.into_iter().filter(|record| record.record_type() == record_type).map(|record| record.data).collect())
+    Ok(answer
+        .answers
+        .into_iter()
+        .filter(|record| record.record_type() == record_type)
+        .map(|record| record.data)
+        .collect())
 }
 
 /// The first `nameserver` of resolv.conf(5).
 fn system_resolver() -> Option<SocketAddr> {
     let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
-    let addresses = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let address = addresses.filter_map(|rest| rest.trim().parse::<IpAddr>().ok()).next()?;
+    let mut addresses = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+    let address = addresses.find_map(|rest| rest.trim().parse::<IpAddr>().ok())?;
     Some(SocketAddr::new(address, 53))
 }

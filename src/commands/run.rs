@@ -144,7 +144,10 @@ fn first_batch(directory: &mut Directory, something_known: bool) -> Result<Batch
         Ok(batch) => Ok(batch),
         Err(error) if something_known => {
             let error = anyhow::Error::from(error);
-            tracing::warn!(error = format!("{error:#}"), "the federation directory cannot be read; serving what is known from before");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the federation directory cannot be read; serving what is known from before"
+            );
             Ok(Batch { lost: true, ..Batch::default() })
         }
         Err(error) => Err(anyhow::Error::from(error).context("the federation directory cannot be opened")),
@@ -171,7 +174,10 @@ fn start_resolver(
         }
         Err(error) => {
             let error = anyhow::Error::from(error);
-            tracing::warn!(error = format!("{error:#}"), "no resolver, so host names of load balancers have no addresses");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "no resolver, so host names of load balancers have no addresses"
+            );
         }
     }
 }
@@ -239,7 +245,9 @@ impl Running {
         if self.directory.lost {
             stale.push("the federation directory cannot be read; what was last known is served".to_owned());
         } else if !self.directory.complete {
-            stale.push("some files of the federation directory cannot be read; their last good objects count".to_owned());
+            stale.push(
+                "some files of the federation directory cannot be read; their last good objects count".to_owned(),
+            );
         }
         if self.hosts.lost {
             stale.push("the hosts file cannot be read; its last good addresses count".to_owned());

@@ -12,8 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{Patch, Snapshot, ZonePatch},
-    check::{Finding, FindingCode},
+    answer::{Entry, Patch, Snapshot, ZonePatch},
+    check::{Finding, FindingCode, zone::ZoneContents},
     dns::OwnerName,
 };
 use mcdns_serve::{Server, SnapshotStore};
@@ -24,6 +24,9 @@ use crate::{output::Output, settings::Settings};
 
 /// How often files are looked at for changes; SIGHUP has them looked at once.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How many names of a master file are put into the snapshot at a time.
+const PIECE: usize = 16_384;
 
 /// What tells a file from its next version.
 type Stamp = (u64, u64, Option<SystemTime>);
@@ -80,29 +83,60 @@ pub(super) fn bind(settings: &Settings, store: Arc<SnapshotStore>) -> Result<Ser
 }
 
 impl Files {
-    /// Reads one file into the snapshot; where it has no zone, the one before stays.
+    /// Reads one file into the snapshot; where it has no zone, or an error in a zone that is served, the one before
+    /// stays.
     fn load(&mut self, path: &Path) -> Result<Vec<Finding>> {
         let (contents, mut findings) = zone_files::read(path, None);
         let Some(contents) = contents else { return Ok(findings) };
+        if self.zones.contains_key(path) && Outcome::of(&findings) == Outcome::Findings {
+            // The whole zone of before is better than a new one with something left out.
+            return Ok(findings);
+        }
         let apex = contents.apex.clone();
         if let Some((other, _)) = self.zones.iter().find(|(file, zone)| **zone == apex && *file != path) {
             let message = format!("the zone {apex} stands in {} already; this file is left out", other.display());
-            findings.push(Finding::new(FindingCode::ZoneDuplicate, message).at(&path.display().to_string().into(), 0, 0));
+            findings.push(Finding::new(FindingCode::ZoneDuplicate, message).at(
+                &path.display().to_string().into(),
+                0,
+                0,
+            ));
             return Ok(findings);
         }
-        let mut patch = Patch::default();
         let before = self.zones.insert(path.to_owned(), apex.clone());
-        patch.removed_zones.extend(before.filter(|before| *before != apex));
-        let mut zone = contents.into_patch();
-        if let Some(served) = self.snapshot.zone(&apex) {
-            let gone: Vec<OwnerName> = served.entries().map(|(name, _)| name).collect();
-            for name in gone {
-                zone.names.entry(name).or_insert(None);
-            }
-        }
-        patch.zones.insert(apex, ZonePatch { levels: None, ..zone });
-        self.snapshot = std::mem::take(&mut self.snapshot).apply_in_place(&patch)?;
+        self.replace_zone(contents, before.filter(|before| *before != apex))?;
         Ok(findings)
+    }
+
+    /// Puts the contents in the place of what the zone held before, in pieces: a patch of a whole zone would take
+    /// more memory than the zone itself.
+    fn replace_zone(&mut self, contents: ZoneContents, other: Option<OwnerName>) -> Result<()> {
+        let ZoneContents { apex, soa, names } = contents;
+        let kept: BTreeSet<OwnerName> = match self.snapshot.zone(&apex) {
+            Some(_) => names.iter().map(|(owner, _)| owner.clone()).collect(),
+            None => BTreeSet::new(),
+        };
+        let gone: Vec<OwnerName> = self.snapshot.zone(&apex).map_or_else(Vec::new, |served| {
+            served.entries().map(|(owner, _)| owner).filter(|owner| !kept.contains(owner)).collect()
+        });
+        let first =
+            ZonePatch { soa: Some(soa), levels: None, names: gone.into_iter().map(|owner| (owner, None)).collect() };
+        let removed_zones = BTreeSet::from_iter(other);
+        self.apply(&Patch { removed_zones, zones: BTreeMap::from([(apex.clone(), first)]) })?;
+        let mut names = names.into_iter();
+        loop {
+            let piece: BTreeMap<OwnerName, Option<Entry>> =
+                names.by_ref().take(PIECE).map(|(owner, entry)| (owner, Some(entry))).collect();
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let zone = ZonePatch { names: piece, ..ZonePatch::default() };
+            self.apply(&Patch { zones: BTreeMap::from([(apex.clone(), zone)]), ..Patch::default() })?;
+        }
+    }
+
+    fn apply(&mut self, patch: &Patch) -> Result<()> {
+        self.snapshot = std::mem::take(&mut self.snapshot).apply_in_place(patch)?;
+        Ok(())
     }
 
     /// Reads again what has changed.

@@ -37,9 +37,7 @@ pub enum HostObject {
 pub fn host_objects(engine: &Engine) -> List<HostObject> {
     let keys: Vec<&RecordKey> = engine.record_keys().collect();
     let mut endpoints: Vec<DnsEndpoint> = keys.iter().filter_map(|key| dns_endpoint(engine, key)).collect();
-    endpoints.sort_by(|a, b| {
-        (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name))
-    });
+    endpoints.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
     // Keys sort ingress records before service records, as their kinds do.
     let records = keys.iter().filter_map(|key| record(engine, key));
     List::new(endpoints.into_iter().map(HostObject::DnsEndpoint).chain(records).collect())

@@ -55,6 +55,13 @@ pub(crate) fn read_question(request: &[u8], name: &mut QueryName) -> Option<Ques
 /// Reads what stands behind the question: EDNS if there is any. Octets behind the last record are left alone.
 #[inline]
 pub(crate) fn read_edns(request: &[u8], question: &Question) -> Result<Option<Edns>, Malformed> {
+    // What nearly every query has: one OPT record without options, and nothing else.
+    if let ([0, 0, 0, 0, 0, 1], &[0, 0, 41, high, low, _, version, flags, _, 0, 0]) =
+        (&request[6..HEADER], &request[question.end..])
+    {
+        let payload = u16::from_be_bytes([high, low]);
+        return Ok(Some(Edns { payload, version, dnssec_ok: flags & 0x80 != 0 }));
+    }
     let (answers, authorities, additionals) = (number(request, 6), number(request, 8), number(request, 10));
     // A query for IXFR has the SOA of the client in its authority section (RFC 1995 section 3).
     if answers != 0 || authorities != 0 && question.record_type != RecordType::IXFR {
@@ -67,7 +74,7 @@ pub(crate) fn read_edns(request: &[u8], question: &Question) -> Result<Option<Ed
     let mut edns = None;
     for _ in 0..additionals {
         let record = read_record(request, at).ok_or(Malformed::Message)?;
-        if record.record_type == RecordType::OPT {
+        if record.kind == RecordType::OPT {
             // "The NAME … MUST be 0 (root domain)" (section 6.1.2); "if a query message with more than one OPT RR is
             // received, a FORMERR … MUST be returned" (section 6.1.1).
             if edns.is_some() || request[at] != 0 || !are_options(&request[record.data..record.end]) {
@@ -82,7 +89,7 @@ pub(crate) fn read_edns(request: &[u8], question: &Question) -> Result<Option<Ed
 }
 
 struct Record {
-    record_type: RecordType,
+    kind: RecordType,
     /// Where the RDATA starts and ends.
     data: usize,
     end: usize,
@@ -108,7 +115,7 @@ fn read_record(request: &[u8], mut at: usize) -> Option<Record> {
     let head = request.get(at..at + RECORD_HEAD)?;
     let data = at + RECORD_HEAD;
     let end = data + usize::from(number(head, 8));
-    (end <= request.len()).then(|| Record { record_type: RecordType(number(head, 0)), data, end })
+    (end <= request.len()).then(|| Record { kind: RecordType(number(head, 0)), data, end })
 }
 
 /// True for a sequence of options: code, length, that many octets (RFC 6891 section 6.1.2).

@@ -65,10 +65,10 @@ fn answer_all(
         cells.count_query();
         let reply = handler.handle(&request[..length], Transport::Udp);
         cells.count_reply(reply.as_ref());
-        if let Some(reply) = reply {
-            if sendto(socket, reply.octets, SendFlags::empty(), &from).is_err() {
-                cells.count_unsent();
-            }
+        if let Some(reply) = reply
+            && sendto(socket, reply.octets, SendFlags::empty(), &from).is_err()
+        {
+            cells.count_unsent();
         }
     }
 }

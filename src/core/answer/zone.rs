@@ -162,7 +162,7 @@ impl AuthoritativeZone {
             for availability_zone in availability_zones {
                 let below = [global, &wire_label(availability_zone)].concat();
                 // `a.zone.region` may also be the region level of the global name `a.zone`, which comes first.
-                if !self.node(&below).is_some_and(|node| node.climb().is_some()) {
+                if self.node(&below).is_none_or(|node| node.climb().is_none()) {
                     push(&[&below[..], &region].concat(), &region_key);
                 }
             }

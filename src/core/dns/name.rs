@@ -94,10 +94,17 @@ impl OwnerName {
     /// Reads a host name: letters, digits and inner hyphens in every label (RFC 1123 section 2.1), and no
     /// IP address. With `wildcard`, the first label may be `*` (RFC 4592 section 2.1.1) if another follows.
     pub fn parse_host(text: &str, wildcard: bool) -> Result<Self, HostNameError> {
-        if text.parse::<std::net::IpAddr>().is_ok() {
+        let plain = text.strip_suffix('.').unwrap_or(text);
+        if plain.parse::<std::net::IpAddr>().is_ok() {
             return Err(HostNameError::IsAddress(text.to_owned()));
         }
-        let plain = text.strip_suffix('.').unwrap_or(text);
+        // What presentation format allows beyond a host name: a second dot at the end, and escapes.
+        if plain.ends_with('.') {
+            return Err(NameError::EmptyLabel.into());
+        }
+        if let Some(label) = plain.split('.').find(|label| label.contains('\\')) {
+            return Err(HostNameError::BadLabel(label.to_owned()));
+        }
         let name = Self::parse(plain)?;
         if name.is_root() {
             return Err(NameError::EmptyLabel.into());

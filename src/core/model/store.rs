@@ -140,7 +140,8 @@ impl Model {
     /// Takes in one observation. None if it says nothing new.
     pub fn apply(&mut self, observation: &Observation) -> Option<Touched> {
         let Observation { key, object } = observation;
-        if object.as_ref().is_some_and(|object| !object.fact.fits(key.kind)) {
+        let object = object.as_ref();
+        if object.is_some_and(|object| !object.fact.fits(key.kind)) {
             return None;
         }
         let name = NamespacedName { namespace: key.namespace.clone(), name: key.name.clone() };
@@ -175,7 +176,7 @@ impl Model {
             (Scope::Member(cluster), Kind::Endpoints) => self
                 .with_service(&name, |facts| facts.with_shard(cluster, |shard| set(&mut shard.endpoints, object)))
                 .then(|| record(RecordKind::Service)),
-            (Scope::Member(cluster), Kind::EndpointSlice) => self.apply_slice(cluster, &name, object.as_ref()),
+            (Scope::Member(cluster), Kind::EndpointSlice) => self.apply_slice(cluster, &name, object),
             (Scope::Member(cluster), Kind::Ingress) => self
                 .with_ingress(&name, |facts| replace(&mut facts.shards, cluster, object))
                 .then(|| record(RecordKind::Ingress)),
@@ -189,7 +190,7 @@ impl Model {
             (Scope::Member(cluster), Kind::Node) => {
                 let nodes = &mut self.members.entry(cluster.clone()).or_default().nodes;
                 let before = nodes.remove(&key.name);
-                let after = match object.as_deref() {
+                let after = match object.map(|object| &**object) {
                     Some(Object { fact: Fact::Node(node), .. }) => Some(node.clone()),
                     _ => None,
                 };
@@ -200,7 +201,7 @@ impl Model {
             }
             (Scope::World, Kind::HostAddresses) => {
                 let before = self.host_addresses.remove(&key.name);
-                let after = match object.as_deref() {
+                let after = match object.map(|object| &**object) {
                     Some(Object { fact: Fact::HostAddresses(addresses), .. }) => Some(addresses.clone()),
                     _ => None,
                 };
@@ -268,7 +269,7 @@ impl Model {
         let target = service.or_else(|| before.clone())?;
         let of_service = NamespacedName { namespace: slice.namespace.clone(), name: target };
         let changed = self.with_service(&of_service, |facts| {
-            facts.with_shard(cluster, |shard| replace(&mut shard.slices, &slice.name, &object.cloned()))
+            facts.with_shard(cluster, |shard| replace(&mut shard.slices, &slice.name, object))
         });
         changed.then_some(Touched::Record(RecordKey { kind: RecordKind::Service, name: of_service }))
     }
@@ -322,7 +323,7 @@ impl ServiceFacts {
 }
 
 /// Puts an object under a key, or takes it out; true if that changes anything.
-fn replace<K: Ord + Clone>(map: &mut BTreeMap<K, Arc<Object>>, key: &K, object: &Option<Arc<Object>>) -> bool {
+fn replace<K: Ord + Clone>(map: &mut BTreeMap<K, Arc<Object>>, key: &K, object: Option<&Arc<Object>>) -> bool {
     match object {
         Some(object) => map.insert(key.clone(), object.clone()).is_none_or(|before| before != *object),
         None => map.remove(key).is_some(),
@@ -330,9 +331,9 @@ fn replace<K: Ord + Clone>(map: &mut BTreeMap<K, Arc<Object>>, key: &K, object: 
 }
 
 /// Puts an object in a place, or takes it out; true if that changes anything.
-fn set(place: &mut Option<Arc<Object>>, object: &Option<Arc<Object>>) -> bool {
-    let changed = place != object;
-    place.clone_from(object);
+fn set(place: &mut Option<Arc<Object>>, object: Option<&Arc<Object>>) -> bool {
+    let changed = place.as_ref() != object;
+    *place = object.cloned();
     changed
 }
 

@@ -74,6 +74,10 @@ impl Published<'_> {
                 None => rrsets.extend(self.foreign.get(name).into_iter().flatten().cloned()),
             }
         }
+        let address = |rrset: &Rrset| matches!(rrset.record_type, RecordType::A | RecordType::AAAA);
+        if *name == zone.apex && !rrsets.iter().any(address) {
+            rrsets.extend(zone.apex_addresses.iter().cloned());
+        }
         let entry = Entry { climb, ..Entry::fixed(rrsets) };
         (withheld || !entry.is_withheld()).then_some(entry)
     }

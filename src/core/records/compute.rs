@@ -12,6 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     net::IpAddr,
     sync::Arc,
 };
@@ -53,6 +54,13 @@ pub(crate) struct LeftOut {
     pub(crate) name: String,
     pub(crate) field: &'static str,
     pub(crate) why: String,
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.name.is_empty() { "an empty name" } else { &self.name };
+        write!(f, "{name} is left out: {}", self.why)
+    }
 }
 
 /// What a record wants at one of its names.
@@ -128,11 +136,8 @@ impl Context<'_> {
                 return Offer::NotPlaced;
             }
             if !state.observed {
-                return match status.map(|entries| entries.iter().find(|(name, _)| name == cluster)) {
-                    None => Offer::Unobserved,
-                    Some(None) => Offer::Absent,
-                    Some(Some((_, items))) => Offer::LoadBalancer(items),
-                };
+                let told = status.and_then(|entries| entries.iter().find(|(name, _)| name == cluster));
+                return told.map_or(Offer::Unobserved, |(_, items)| Offer::LoadBalancer(items));
             }
             facts.shards.get(cluster).map_or(Offer::Absent, |shard| shard.offer(spec.allow_without_endpoints))
         });
@@ -197,6 +202,7 @@ impl Context<'_> {
         if !spec.dns_prefix.is_empty() {
             self.prefix_name(spec, domain, &global, computed);
         }
+        self.refuse_in_other_zones(&key.name.namespace, domain, computed);
         self.leave_out_misplaced(field, computed);
         computed.global = Some(global);
     }
@@ -215,7 +221,7 @@ impl Context<'_> {
                 }
             }
             Err(error) => {
-                computed.left_out.push(LeftOut { name: text, field: "spec.dnsPrefix", why: error.to_string() })
+                computed.left_out.push(LeftOut { name: text, field: "spec.dnsPrefix", why: error.to_string() });
             }
         }
     }
@@ -281,7 +287,7 @@ impl Context<'_> {
                 continue;
             }
             let zone = self.zones.zone_of(&name).map(|index| &self.zones.list[index]);
-            if let Some(zone) = zone.filter(|zone| !zone.domains.iter().all(|one| one.allows(&key.name.namespace))) {
+            if let Some(zone) = zone.filter(|zone| !zone.allows(&key.name.namespace)) {
                 let apex = zone.apex.clone();
                 computed.refusals.push(Refusal::NamespaceNotAllowed { name: Some(name), apex });
                 continue;
@@ -295,21 +301,30 @@ impl Context<'_> {
         computed
     }
 
+    /// Names of a service record that lie in the zone of another Domain, which does not let the namespace claim
+    /// them: levels and the prefix below the cut of a child.
+    fn refuse_in_other_zones(&self, namespace: &str, domain: &DomainInfo, computed: &mut Computed) {
+        let mut refused = BTreeMap::new();
+        for name in computed.explicit_names() {
+            let zone = self.zones.zone_of(name).map(|index| &self.zones.list[index]);
+            if let Some(zone) = zone.filter(|zone| zone.apex != domain.apex && !zone.allows(namespace)) {
+                refused.insert(name.clone(), zone.apex.clone());
+            }
+        }
+        for (name, apex) in refused {
+            computed.claims.retain(|claim| claim.family || claim.name != name);
+            computed.wanted.remove(&name);
+            computed.refusals.push(Refusal::NamespaceNotAllowed { name: Some(name), apex });
+        }
+    }
+
     /// No CNAME may stand at an apex, and nothing at the name of a zone's own server.
     fn leave_out_misplaced(&self, field: &'static str, computed: &mut Computed) {
         let mut refused = Vec::new();
-        let explicit = computed.claims.iter().filter(|claim| !claim.family).map(|claim| &claim.name);
-        for name in explicit.chain(computed.wanted.keys()) {
+        for name in computed.explicit_names() {
             let Some(zone) = self.zones.zone_of(name).map(|index| &self.zones.list[index]) else { continue };
             let alias = matches!(computed.wanted.get(name), Some(Wanted::Climb(_) | Wanted::Prefix(_)));
-            let why = if zone.server_names.contains(name) {
-                format!("the name belongs to a name server of {}", zone.apex)
-            } else if alias && *name == zone.apex {
-                "a CNAME cannot stand at the apex of a zone (RFC 1912 section 2.4)".to_owned()
-            } else {
-                continue;
-            };
-            refused.push((name.clone(), why));
+            refused.extend(zone.refuses(name, alias).map(|why| (name.clone(), why)));
         }
         refused.sort();
         refused.dedup();
@@ -383,6 +398,12 @@ impl Context<'_> {
 }
 
 impl Computed {
+    /// Names that the record claims one by one, or wants something at.
+    fn explicit_names(&self) -> impl Iterator<Item = &OwnerName> {
+        let claimed = self.claims.iter().filter(|claim| !claim.family).map(|claim| &claim.name);
+        claimed.chain(self.wanted.keys())
+    }
+
     /// TTL 0 means the default; what is out of range refuses the record.
     fn take_ttl(&mut self, written: i64) {
         self.ttl = match Ttl::try_from(written) {
@@ -400,7 +421,7 @@ impl Computed {
 }
 
 impl DomainInfo {
-    fn allows(&self, namespace: &str) -> bool {
+    pub(crate) fn allows(&self, namespace: &str) -> bool {
         self.allowed_namespaces.as_ref().is_none_or(|allowed| allowed.iter().any(|name| **name == *namespace))
     }
 }
@@ -429,7 +450,7 @@ fn as_endpoints(object: &Object) -> Option<&[crate::model::Endpoint]> {
     }
 }
 
-fn status_of(object: Option<&Object>) -> Option<&[(ClusterName, Vec<LoadBalancerItem>)]> {
+pub(super) fn status_of(object: Option<&Object>) -> Option<&[(ClusterName, Vec<LoadBalancerItem>)]> {
     match object.map(|object| &object.fact) {
         Some(Fact::ServiceStatus(entries)) => Some(entries),
         _ => None,
@@ -437,7 +458,7 @@ fn status_of(object: Option<&Object>) -> Option<&[(ClusterName, Vec<LoadBalancer
 }
 
 /// Without a federated object every cluster may contribute.
-fn placed(placement: Option<&Object>, cluster: &ClusterName, state: &ClusterState) -> bool {
+pub(super) fn placed(placement: Option<&Object>, cluster: &ClusterName, state: &ClusterState) -> bool {
     match placement.map(|object| &object.fact) {
         Some(Fact::Placement(placement)) => PlacementFact::includes(placement, cluster, &state.fact().labels),
         _ => true,

@@ -176,7 +176,19 @@ impl Engine {
             }
             touched.extend(self.model.apply(observation));
         }
-        let (clusters, levels_changed) = self.clusters.refresh(&self.model, &self.options, now);
+        // Clusters are looked at when one of them is touched or a grace ends, so that the many changes of
+        // endpoints in between do not pay for their number.
+        let clusters_touched = touched.iter().any(|touched| matches!(touched, Touched::Cluster(_)));
+        let grace_over = match (self.clusters.next_deadline(), now) {
+            (Some(deadline), Some(now)) => deadline <= now,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let (clusters, levels_changed) = if first || clusters_touched || grace_over {
+            self.clusters.refresh(&self.model, &self.options, now)
+        } else {
+            (Vec::new(), false)
+        };
         let domains_touched = touched.iter().any(|touched| matches!(touched, Touched::Domain(_)));
         let affected = if first || levels_changed || domains_touched {
             self.zones = Zones::build(&self.model, &self.options, &self.clusters.levels);

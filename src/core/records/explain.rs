@@ -138,14 +138,9 @@ impl Engine {
     }
 
     fn losers(&self, name: &OwnerName, winner: Option<&Winner<'_>>) -> Vec<String> {
-        let mut claimants: Vec<&Claimant> = self.claims.single(name).chain(self.claims.families(name)).collect();
-        let globals = self.context().globals_above(name);
-        claimants.extend(globals.iter().flat_map(|global| self.claims.families(global)));
-        claimants.sort();
-        claimants.dedup();
         let reserved = self.published().is_reserved(name);
         let lost = |claimant: &&Claimant| reserved || winner.is_none_or(|winner| winner.claimant() != *claimant);
-        claimants.into_iter().filter(lost).map(|claimant| claimant.key().to_string()).collect()
+        self.claimants(name).into_iter().filter(lost).map(|claimant| claimant.key().to_string()).collect()
     }
 
     fn explain_record(&self, name: &OwnerName, claimant: &Claimant) -> RecordExplanation {

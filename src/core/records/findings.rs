@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{
     claims::Claimant,
-    compute::{Computed, Refusal},
+    clusters::ClusterState,
+    compute::{Computed, Refusal, placed, status_of},
     engine::Engine,
 };
 use crate::{
     check::{Finding, FindingCode},
+    dns::{OwnerName, RecordType},
     health::Health,
-    model::{ClusterName, Fact, Kind, Object, ObjectKey, RecordKey, RecordKind},
+    model::{ClusterName, Fact, Kind, NamespacedName, Object, ObjectKey, RecordKey, RecordKind},
     steering::TargetProblem,
 };
 
@@ -21,8 +23,10 @@ impl Engine {
         findings.extend(self.cluster_findings());
         findings.extend(self.placement_findings());
         findings.extend(self.records.values().flat_map(|state| state.findings.iter().cloned()));
+        findings.extend(self.name_server_findings());
         findings.extend(self.conflict_findings());
         findings.extend(self.foreign.findings().cloned());
+        findings.extend(self.foreign_conflict_findings());
         findings.extend(self.holds.findings());
         if self.model.clusters.is_empty() && self.records.is_empty() && self.zones.list.is_empty() {
             findings.push(
@@ -41,17 +45,17 @@ impl Engine {
             if key.namespace != self.options.system_namespace {
                 let message = "the KubeFedCluster does not count outside the system namespace";
                 findings.push(
-                    placed(Finding::new(FindingCode::Misplaced, message), object)
+                    located(Finding::new(FindingCode::Misplaced, message), object)
                         .about(ObjectKey::host(Kind::Cluster, &key.namespace, &key.name))
                         .help(format!("move it to {}", self.options.system_namespace)),
                 );
             }
         }
-        let told: BTreeSet<&ClusterName> = self.told_clusters();
+        let told = self.told_clusters();
         for (name, state) in &self.clusters.states {
             let about = |code, message: String| {
                 let key = ObjectKey::host(Kind::Cluster, &self.options.system_namespace, name);
-                placed(Finding::new(code, message).about(key), &state.object)
+                located(Finding::new(code, message).about(key), &state.object)
             };
             if state.health != Health::Ready {
                 let reason = state.fact().ready.as_ref().and_then(|ready| ready.reason.as_deref());
@@ -59,13 +63,17 @@ impl Engine {
                 let message = format!("the cluster is {}{reason}", state.health.as_str());
                 findings.push(about(FindingCode::ClusterUnready, message).field("status.conditions"));
             }
-            if !state.observed && !told.contains(name) {
+            let untold = if state.observed || !told.contains(name) { 0 } else { self.untold_records(name, state) };
+            if !state.observed && (untold > 0 || !told.contains(name)) {
+                let message = match untold {
+                    0 => "nothing is known of the member, so it has no targets".to_owned(),
+                    1 => "nothing is known of the member for 1 record, which has no targets there".to_owned(),
+                    _ => format!("nothing is known of the member for {untold} records, which have no targets there"),
+                };
                 findings.push(
-                    about(
-                        FindingCode::ClusterUnobserved,
-                        "nothing is known of the member, so it has no targets".to_owned(),
-                    )
-                    .help(format!("add members/{name}/ (it may be empty), or a FederatedServiceStatus that names it")),
+                    about(FindingCode::ClusterUnobserved, message).help(format!(
+                        "add members/{name}/ (it may be empty), or a FederatedServiceStatus that names it"
+                    )),
                 );
             }
             for missing in state.locality.missing() {
@@ -101,6 +109,73 @@ impl Engine {
         entries.flatten().map(|(cluster, _)| cluster).collect()
     }
 
+    /// How many records may have targets in a cluster that is not observed, and no FederatedServiceStatus tells of
+    /// them: those of its Ingresses among them, always.
+    fn untold_records(&self, name: &ClusterName, state: &ClusterState) -> usize {
+        let services = self.model.services.values().filter(|facts| {
+            let told = status_of(facts.status.as_deref());
+            let told = told.is_some_and(|entries| entries.iter().any(|(cluster, _)| cluster == name));
+            facts.record.is_some() && !told && placed(facts.placement.as_deref(), name, state)
+        });
+        let ingresses = self.model.ingresses.values();
+        let ingresses =
+            ingresses.filter(|facts| facts.record.is_some() && placed(facts.placement.as_deref(), name, state));
+        services.count() + ingresses.count()
+    }
+
+    /// Name servers of Domains that lie in a zone of ours and have no address there: nobody finds the zone.
+    fn name_server_findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let published = self.published();
+        for zone in &self.zones.list {
+            let Some(domain) = zone.domains.first() else { continue };
+            for server in &zone.name_servers {
+                let Some(holder) = self.zones.zone_of(&server.name) else { continue };
+                let entry = published.compose(holder, &server.name);
+                let has_address = entry.is_some_and(|entry| {
+                    entry.rrsets.iter().any(|rrset| matches!(rrset.record_type, RecordType::A | RecordType::AAAA))
+                });
+                if has_address {
+                    continue;
+                }
+                let message = format!("the name server {} of {} has no address", server.name, zone.apex);
+                let key = NamespacedName::new(&self.options.system_namespace, &domain.name);
+                let finding = Finding::new(FindingCode::ZoneTarget, message)
+                    .about(ObjectKey::host(Kind::Domain, &key.namespace, &key.name))
+                    .field("nameServer")
+                    .help("write the server's IP address there, or set serve.advertise");
+                findings.push(self.model.domains.get(&key).map_or(finding.clone(), |object| located(finding, object)));
+            }
+        }
+        findings
+    }
+
+    /// Names of other people's DNSEndpoints that somebody with precedence has.
+    fn foreign_conflict_findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let published = self.published();
+        for (name, givers) in self.foreign.givers() {
+            let holder = if published.is_reserved(name) {
+                Some("static records or the zone itself".to_owned())
+            } else {
+                published.winner(name).map(|winner| winner.claimant().key().to_string())
+            };
+            for giver in givers {
+                let older = || self.foreign.owner(name).filter(|owner| *owner != giver);
+                let foreign = |key: &NamespacedName| ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name);
+                let Some(holder) = holder.clone().or_else(|| older().map(|key| foreign(key).to_string())) else {
+                    continue;
+                };
+                let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {holder}"))
+                    .about(foreign(giver))
+                    .field("spec.endpoints")
+                    .help("static records come first, then names of records, then the oldest DNSEndpoint");
+                findings.push(self.model.foreign.get(giver).map_or(finding.clone(), |object| located(finding, object)));
+            }
+        }
+        findings
+    }
+
     fn placement_findings(&self) -> Vec<Finding> {
         let services = self.model.services.iter().map(|(name, facts)| (Kind::ServicePlacement, name, &facts.placement));
         let ingresses =
@@ -112,7 +187,7 @@ impl Engine {
             for cluster in placement.clusters.iter().flatten() {
                 if !self.clusters.states.contains_key(cluster) {
                     findings.push(
-                        placed(
+                        located(
                             Finding::new(FindingCode::UnknownCluster, format!("there is no cluster {cluster}")),
                             object,
                         )
@@ -128,30 +203,40 @@ impl Engine {
     /// Names that a record claims and another one has.
     fn conflict_findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for name in self.claims.contested() {
-            let single = self.claims.single(&name);
-            for loser in single.chain(self.claims.families(&name)).collect::<BTreeSet<&Claimant>>() {
-                if let Some(winner) = self.taken_by(loser, &name) {
+        let contested = self.claims.contested();
+        for name in &contested {
+            for loser in self.claimants(name) {
+                if let Some(winner) = self.taken_by(loser, name) {
                     let key = loser.key();
                     let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {winner}"));
-                    let finding = self.record_object(&key).map_or(finding.clone(), |object| placed(finding, object));
+                    let finding = self.record_object(&key).map_or(finding.clone(), |object| located(finding, object));
                     findings.push(finding.about(&key).help("the older object keeps a name; give this one another"));
                 }
             }
         }
         for state in self.records.values() {
-            for claim in state.claims() {
-                if self.published().is_reserved(&claim.name) {
-                    let message = format!("{} is held by static records or by the zone itself", claim.name);
-                    findings.push(Finding::new(FindingCode::NameTaken, message).about(state.claimant.key()));
-                }
+            let reserved = |name: &OwnerName| !contested.contains(name) && self.published().is_reserved(name);
+            for claim in state.claims().iter().filter(|claim| reserved(&claim.name)) {
+                let message = format!("{} belongs to static records or the zone itself", claim.name);
+                let finding = Finding::new(FindingCode::NameTaken, message).about(state.claimant.key());
+                let object = self.record_object(&state.claimant.key());
+                findings.push(object.map_or(finding.clone(), |object| located(finding, object)));
             }
         }
         findings
     }
 
+    /// Every record that claims `name`, as itself or as one of its levels; oldest first.
+    pub(super) fn claimants(&self, name: &OwnerName) -> BTreeSet<&Claimant> {
+        let mut claimants: BTreeSet<&Claimant> = self.claims.single(name).chain(self.claims.families(name)).collect();
+        for global in self.context().globals_above(name) {
+            claimants.extend(self.claims.families(&global));
+        }
+        claimants
+    }
+
     /// Who has a name instead of `claimant`, as a person would say it; none if `claimant` has it.
-    pub(super) fn taken_by(&self, claimant: &Claimant, name: &crate::dns::OwnerName) -> Option<String> {
+    pub(super) fn taken_by(&self, claimant: &Claimant, name: &OwnerName) -> Option<String> {
         let published = self.published();
         if published.is_reserved(name) {
             return Some("static records or the zone itself".to_owned());
@@ -162,11 +247,14 @@ impl Engine {
 
     /// Findings about one record by itself.
     pub(super) fn record_findings(&self, key: &RecordKey, object: &Object, computed: &Computed) -> Vec<Finding> {
-        let about = |code, message: String| placed(Finding::new(code, message).about(key), object);
+        let about = |code, message: String| located(Finding::new(code, message).about(key), object);
         let mut findings = Vec::new();
         for refusal in &computed.refusals {
             let finding = about(refusal.code(), refusal.to_string());
             findings.push(match refusal {
+                Refusal::DomainMissing { domain_ref } if domain_ref.is_empty() => {
+                    finding.field("spec.domainRef").help("write the name of a Domain")
+                }
                 Refusal::DomainMissing { domain_ref } => finding.field("spec.domainRef").help(format!(
                     "create Domain {domain_ref} in {}, or refer to one that is there",
                     self.options.system_namespace
@@ -180,8 +268,7 @@ impl Engine {
             });
         }
         for left_out in &computed.left_out {
-            let message = format!("{} is left out: {}", left_out.name, left_out.why);
-            findings.push(about(FindingCode::NameLeftOut, message).field(left_out.field));
+            findings.push(about(FindingCode::NameLeftOut, left_out.to_string()).field(left_out.field));
         }
         for contribution in &computed.chosen.contributions {
             for problem in &contribution.problems {
@@ -246,7 +333,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn placed(finding: Finding, object: &Object) -> Finding {
+fn located(finding: Finding, object: &Object) -> Finding {
     match &object.origin {
         Some(origin) => finding.at(&origin.file, origin.line, 0),
         None => finding,

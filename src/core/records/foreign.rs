@@ -80,7 +80,7 @@ impl Context<'_> {
 }
 
 /// Merges sets of one type; the first TTL stays.
-fn add(rrsets: &mut Vec<Rrset>, rrset: Rrset) {
+pub(super) fn add(rrsets: &mut Vec<Rrset>, rrset: Rrset) {
     match rrsets.iter_mut().find(|other| other.record_type == rrset.record_type) {
         Some(other) => {
             let data = other.data().iter().chain(rrset.data()).cloned().collect();
@@ -113,6 +113,8 @@ pub(super) struct Foreign {
     objects: BTreeMap<NamespacedName, (ForeignNames, Vec<Finding>)>,
     by_name: NameMap<Vec<Rrset>>,
     givers: NameMap<BTreeSet<NamespacedName>>,
+    /// The oldest giver of each name.
+    owners: NameMap<NamespacedName>,
 }
 
 impl Foreign {
@@ -138,14 +140,14 @@ impl Foreign {
                 givers.remove(key);
             }
             let first = givers.iter().min_by_key(|key| (created(key).unwrap_or(i64::MAX), (*key).clone()));
-            match first.and_then(|key| self.objects.get(key)).and_then(|(names, _)| names.get(name)) {
-                Some(rrsets) => {
-                    self.by_name.insert(name.clone(), rrsets.clone());
-                }
-                None => {
-                    self.by_name.remove(name);
-                    self.givers.remove(name);
-                }
+            let given = |key| self.objects.get(key).and_then(|(names, _)| names.get(name)).map(|rrsets| (key, rrsets));
+            if let Some((key, rrsets)) = first.and_then(given) {
+                self.by_name.insert(name.clone(), rrsets.clone());
+                self.owners.insert(name.clone(), key.clone());
+            } else {
+                self.by_name.remove(name);
+                self.owners.remove(name);
+                self.givers.remove(name);
             }
         }
         names
@@ -157,7 +159,12 @@ impl Foreign {
 
     /// The DNSEndpoint that gives a name; the oldest where there are several.
     pub(super) fn owner(&self, name: &OwnerName) -> Option<&NamespacedName> {
-        self.givers.get(name).and_then(BTreeSet::first)
+        self.owners.get(name)
+    }
+
+    /// Every name with the DNSEndpoints that give it, in no particular order.
+    pub(super) fn givers(&self) -> impl Iterator<Item = (&OwnerName, &BTreeSet<NamespacedName>)> {
+        self.givers.iter()
     }
 
     pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {

@@ -104,7 +104,9 @@ impl Holds {
     }
 
     fn hold(&mut self, group: &(Scope, Kind), keys: BTreeSet<ObjectKey>) {
-        let checksum = (0..).map(|round| checksum(&keys, round)).find(|sum| !self.used.contains(sum));
+        // One more round than there are used checksums always finds a new one.
+        let rounds = 0..=u32::try_from(self.used.len()).unwrap_or(u32::MAX);
+        let checksum = rounds.map(|round| checksum(&keys, round)).find(|sum| !self.used.contains(sum));
         let (scope, kind) = group.clone();
         self.held.retain(|hold| (&hold.scope, hold.kind) != (&scope, kind));
         self.held.push(Hold { scope, kind, keys, checksum: checksum.unwrap_or_default() });

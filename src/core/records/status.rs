@@ -212,7 +212,7 @@ fn unresolved(computed: &Computed) -> Vec<String> {
 }
 
 fn left_out(computed: &Computed) -> Vec<String> {
-    computed.left_out.iter().map(|one| format!("{} is left out: {}", one.name, one.why)).collect()
+    computed.left_out.iter().map(ToString::to_string).collect()
 }
 
 fn unobserved(computed: &Computed) -> Vec<String> {

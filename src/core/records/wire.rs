@@ -31,7 +31,8 @@ impl Equivalent<OwnerName> for WireKey<'_> {
 
 /// IPv4 goes to A, IPv6 to AAAA; a family without addresses has no RRset.
 pub(crate) fn address_rrsets<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>, ttl: Ttl) -> Vec<Rrset> {
-    let (mut a, mut aaaa): (Vec<Box<[u8]>>, Vec<Box<[u8]>>) = (Vec::new(), Vec::new());
+    type Data = Vec<Box<[u8]>>;
+    let (mut a, mut aaaa) = (Data::new(), Data::new());
     for address in addresses {
         match address {
             IpAddr::V4(address) => a.push(Box::new(address.octets())),

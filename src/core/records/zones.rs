@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     INFRASTRUCTURE_TTL, NameServer, Options, StaticZone,
+    foreign::add,
     options::{SoaOptions, default_soa},
     wire::{NameMap, WireKey, address_rrsets},
 };
@@ -28,7 +29,7 @@ pub(crate) struct DomainInfo {
     /// Who may claim names; everybody when absent.
     pub(crate) allowed_namespaces: Option<Vec<Arc<str>>>,
     created: Option<Timestamp>,
-    name: Arc<str>,
+    pub(crate) name: Arc<str>,
     name_server: Option<NameServer>,
 }
 
@@ -42,12 +43,14 @@ pub(crate) struct ZoneInfo {
     pub(crate) static_zone: Option<Arc<StaticZone>>,
     /// What the zone holds by itself: NS at the apex, addresses of its name servers, delegations with glue.
     pub(crate) generated: BTreeMap<OwnerName, Vec<Rrset>>,
-    /// Names of its own servers inside it, where no record may stand.
-    pub(crate) server_names: BTreeSet<OwnerName>,
+    /// Addresses of a name server that has the name of the apex; a host there takes their place.
+    pub(crate) apex_addresses: Vec<Rrset>,
+    /// Names inside it where no record may stand: of name servers with addresses, and the generated one.
+    server_names: BTreeSet<OwnerName>,
     /// True if level names of this zone's Domains can fall into a child zone, or mean two things: then each
     /// level is an entry of its own instead of an implied one.
     pub(crate) expanded: bool,
-    name_servers: Vec<NameServer>,
+    pub(crate) name_servers: Vec<NameServer>,
 }
 
 /// All zones, and the way from a name to its zone.
@@ -70,12 +73,13 @@ impl Zones {
             let mut here: Vec<DomainInfo> = domains.values().filter(|domain| domain.apex == apex).cloned().collect();
             here.sort_by_key(|domain| (domain.created.unwrap_or(Timestamp(i64::MAX)), domain.name.clone()));
             if let [first, others @ ..] = &here[..] {
-                findings.extend(others.iter().map(|other| shared_apex(first, other, options)));
+                findings.extend(others.iter().map(|other| shared_apex(first, other, model, options)));
             }
             list.push(zone(apex, here, options));
         }
         let by_apex = list.iter().enumerate().map(|(index, zone)| (zone.apex.clone(), index)).collect();
         let mut zones = Self { list, by_apex, domains, findings };
+        zones.settle_servers();
         zones.delegate();
         zones.expand_where_needed(levels);
         zones
@@ -111,6 +115,24 @@ impl Zones {
         self.by_apex.get(&WireKey(apex)).is_some_and(|&index| !self.list[index].domains.is_empty())
     }
 
+    /// A zone's server may have a name in a zone below. Both zones hold its addresses then, and the same ones.
+    fn settle_servers(&mut self) {
+        for index in 0..self.list.len() {
+            for position in 0..self.list[index].name_servers.len() {
+                let NameServer { name, addresses } = self.list[index].name_servers[position].clone();
+                let Some(holder) = self.zone_of(&name).filter(|&holder| holder != index) else { continue };
+                let (zone, below) = (&self.list[index], &self.list[holder]);
+                if !below.apex.is_below(&zone.apex) {
+                    continue;
+                }
+                let addresses = below.addresses_of(&name).unwrap_or(addresses);
+                self.list[holder].add_server(&name, &addresses);
+                self.list[index].add_server(&name, &addresses);
+                self.list[index].name_servers[position].addresses = addresses;
+            }
+        }
+    }
+
     /// Puts the delegation of each child, with glue, into the zone above it.
     fn delegate(&mut self) {
         for child in 0..self.list.len() {
@@ -133,9 +155,11 @@ impl Zones {
                 .filter(|server| server.name.is_at_or_below(&apex) && !taken(&server.name))
                 .map(|server| (server.name.clone(), address_rrsets(&server.addresses, INFRASTRUCTURE_TTL)))
                 .collect();
-            parent.generated.insert(apex, vec![name_server_rrset(&servers)]);
-            for (name, mut rrsets) in glue {
-                parent.generated.entry(name).or_default().append(&mut rrsets);
+            // The addresses of a server of the parent's own may be there already.
+            add(parent.generated.entry(apex).or_default(), name_server_rrset(&servers));
+            for (name, rrsets) in glue.into_iter().filter(|(_, rrsets)| !rrsets.is_empty()) {
+                let here = parent.generated.entry(name).or_default();
+                rrsets.into_iter().for_each(|rrset| add(here, rrset));
             }
         }
     }
@@ -160,6 +184,47 @@ impl Zones {
     }
 }
 
+impl ZoneInfo {
+    /// True if all its Domains let the namespace claim names in it.
+    pub(crate) fn allows(&self, namespace: &str) -> bool {
+        self.domains.iter().all(|domain| domain.allows(namespace))
+    }
+
+    /// Why a record may not have `name`, or no CNAME there; none if it may.
+    pub(crate) fn refuses(&self, name: &OwnerName, alias: bool) -> Option<String> {
+        if self.server_names.contains(name) {
+            Some(format!("the name belongs to a name server of {}", self.apex))
+        } else if alias && *name == self.apex {
+            Some("a CNAME cannot stand at the apex of a zone (RFC 1912 section 2.4)".to_owned())
+        } else if alias && self.name_servers.iter().any(|server| server.name == *name) {
+            Some("an NS record must not point to a CNAME (RFC 2181 section 10.3)".to_owned())
+        } else {
+            None
+        }
+    }
+
+    /// Puts the addresses of a name server into the zone.
+    fn add_server(&mut self, name: &OwnerName, addresses: &[IpAddr]) {
+        let rrsets = address_rrsets(addresses, INFRASTRUCTURE_TTL);
+        if rrsets.is_empty() {
+            return;
+        }
+        if *name == self.apex {
+            self.apex_addresses = rrsets;
+        } else {
+            self.server_names.insert(name.clone());
+            self.generated.insert(name.clone(), rrsets);
+        }
+    }
+
+    /// Addresses that the zone gives a name server, of its own or in static records; none if it has none.
+    fn addresses_of(&self, name: &OwnerName) -> Option<Vec<IpAddr>> {
+        let own = self.name_servers.iter().find(|server| server.name == *name).map(|server| server.addresses.clone());
+        let fixed = || self.static_zone.as_deref().map(|static_zone| static_addresses(static_zone, name));
+        own.filter(|addresses| !addresses.is_empty()).or_else(fixed).filter(|addresses| !addresses.is_empty())
+    }
+}
+
 fn zone(apex: OwnerName, domains: Vec<DomainInfo>, options: &Options) -> ZoneInfo {
     let set = options.zones.iter().find(|zone| zone.apex == apex);
     let static_zone = set.and_then(|zone| zone.static_zone.clone());
@@ -181,22 +246,33 @@ fn zone(apex: OwnerName, domains: Vec<DomainInfo>, options: &Options) -> ZoneInf
             if orphan { NameServer { addresses: options.advertise.clone(), ..server } } else { server }
         })
         .collect();
-    let mut generated = BTreeMap::from([(apex.clone(), vec![name_server_rrset(&name_servers)])]);
-    let mut server_names = BTreeSet::new();
-    for server in name_servers.iter().filter(|server| server.name.is_below(&apex)) {
-        server_names.insert(server.name.clone());
-        let rrsets = address_rrsets(&server.addresses, INFRASTRUCTURE_TTL);
-        if !rrsets.is_empty() {
-            generated.insert(server.name.clone(), rrsets);
-        }
-    }
+    let generated = BTreeMap::from([(apex.clone(), vec![name_server_rrset(&name_servers)])]);
     let primary = name_servers.first().map_or_else(|| apex.clone(), |server| server.name.clone());
     let base = match static_zone.as_deref() {
         Some(static_zone) => static_zone.soa.clone(),
         None => default_soa(&apex, primary),
     };
     let soa = set.map_or(&SoaOptions::default(), |zone| &zone.soa).over(base);
-    ZoneInfo { apex, domains, soa, static_zone, generated, server_names, expanded: false, name_servers }
+    let mut zone = ZoneInfo {
+        apex,
+        domains,
+        soa,
+        static_zone,
+        generated,
+        apex_addresses: Vec::new(),
+        server_names: BTreeSet::new(),
+        expanded: false,
+        name_servers,
+    };
+    for NameServer { name, addresses } in zone.name_servers.clone() {
+        if name.is_at_or_below(&zone.apex) {
+            zone.add_server(&name, &addresses);
+        }
+        if name == default_server(&zone.apex, Vec::new()).name && name != zone.apex {
+            zone.server_names.insert(name);
+        }
+    }
+    zone
 }
 
 fn default_server(apex: &OwnerName, addresses: Vec<IpAddr>) -> NameServer {
@@ -298,15 +374,14 @@ fn read_name_server(
     }
 }
 
-fn shared_apex(first: &DomainInfo, other: &DomainInfo, options: &Options) -> Finding {
-    let key = ObjectKey::host(Kind::Domain, &options.system_namespace, &other.name);
-    Finding::new(
-        FindingCode::DomainShared,
-        format!("Domain {} has {} too; both make names in the one zone", first.name, other.apex),
-    )
-    .about(key)
-    .field("domain")
-    .help(format!(
+fn shared_apex(first: &DomainInfo, other: &DomainInfo, model: &Model, options: &Options) -> Finding {
+    let key = NamespacedName { namespace: options.system_namespace.clone(), name: other.name.clone() };
+    let message = format!("Domain {} has {} too; both make names in the one zone", first.name, other.apex);
+    let finding = match model.domains.get(&key) {
+        Some(object) => about(FindingCode::DomainShared, &key, object, &message),
+        None => Finding::new(FindingCode::DomainShared, message),
+    };
+    finding.field("domain").help(format!(
         "the older one, {}, names the servers; give one of them another domain if that is not meant",
         first.name
     ))

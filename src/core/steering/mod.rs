@@ -170,11 +170,20 @@ fn contribution(candidate: &Candidate<'_>, known: &BTreeMap<Arc<str>, HostAddres
             }
             Target::HostName(host) => {
                 let resolved = known.get(host).map_or(&[][..], |known| &known.addresses);
-                let before = addresses.len();
-                let usable: Vec<IpAddr> = resolved.iter().filter_map(|&address| target::usable(address)).collect();
-                addresses.extend(&usable);
-                if usable.is_empty() && addresses.len() == before {
+                if !resolved.iter().any(|&address| target::usable(address).is_some()) {
                     normalised.problems.push(TargetProblem::Unresolved(host.clone()));
+                    continue;
+                }
+                for &address in resolved {
+                    match target::usable(address) {
+                        Some(address) => {
+                            addresses.insert(address);
+                        }
+                        None => {
+                            let text = format!("{address} of {host}");
+                            normalised.problems.push(TargetProblem::Unreachable(text.into()));
+                        }
+                    }
                 }
             }
         }

@@ -55,7 +55,7 @@ fn main() -> io::Result<()> {
         let snapshot = store.load();
         octets += responder.respond(&snapshot, request, Transport::Udp).map_or(0, |reply| reply.octets.len());
     }
-    let each = start.elapsed().as_secs_f64() * 1e9 / queries.max(1) as f64;
+    let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(u32::try_from(queries.max(1)).unwrap_or(u32::MAX));
     writeln!(out, "{each:.0} ns a query, {} octets an answer", octets / queries.max(1))?;
 
     let changes: Vec<Patch> =
@@ -74,7 +74,7 @@ fn main() -> io::Result<()> {
 /// The names of one service with their entries, the global one first.
 fn names_of(service: usize) -> impl Iterator<Item = (OwnerName, Option<Entry>)> {
     let prefix = prefix(service);
-    let has_empty_region = service % 10 == 0;
+    let has_empty_region = service.is_multiple_of(10);
     let address = move |number: usize| {
         let octet = |value: usize| u8::try_from(value % 256).unwrap_or(0);
         Box::<[u8]>::from([10, octet(number), octet(service / 256), octet(service)])

@@ -17,7 +17,7 @@ const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCA
 const WAIT: Duration = Duration::from_secs(5);
 
 fn server() -> (Server, Arc<SnapshotStore>) {
-    let texts: String = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect();
+    let texts: String = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect::<Vec<_>>().concat();
     let zone = snapshot(&[("example.com", &format!("www A 192.0.2.1\n{texts}"))]);
     let store = Arc::new(SnapshotStore::new(zone));
     let server = Server::bind(&[ANY_PORT], 2, Arc::clone(&store)).expect("a free port");

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::dns::{OwnerName, RecordType, Rrset, Serial};
 
+/// Data by type.
+type Sets = BTreeMap<RecordType, Vec<Box<[u8]>>>;
+
 fn name(text: &str) -> OwnerName {
     OwnerName::parse(text).expect("a good name")
 }
@@ -38,7 +41,7 @@ fn levels(regions: &[(&str, &[&str])]) -> Levels {
 /// Entries from lines `OWNER TYPE DATA`, `OWNER climb TTL` and `OWNER withheld`; data of types that are not
 /// known here is taken as it is.
 fn entries(text: &str) -> BTreeMap<OwnerName, Option<Entry>> {
-    let mut records: BTreeMap<OwnerName, BTreeMap<RecordType, Vec<Box<[u8]>>>> = BTreeMap::new();
+    let mut records: BTreeMap<OwnerName, Sets> = BTreeMap::new();
     let mut climbs: BTreeMap<OwnerName, u32> = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let fields: Vec<&str> = line.split_whitespace().collect();
@@ -62,7 +65,7 @@ fn entries(text: &str) -> BTreeMap<OwnerName, Option<Entry>> {
             }
         }
     }
-    let entry = |(owner, sets): (OwnerName, BTreeMap<RecordType, Vec<Box<[u8]>>>)| {
+    let entry = |(owner, sets): (OwnerName, Sets)| {
         let rrsets = sets.into_iter().map(|(record_type, data)| Rrset::new(record_type, 180, data)).collect();
         let climb = climbs.get(&owner).copied();
         (owner, Some(Entry { rrsets, climb }))

@@ -57,10 +57,9 @@ impl Reference {
         let mut path = vec![asked.clone()];
         path.extend(above(asked, &self.apex));
         for owner in path.iter().rev() {
-            if let Some(servers) = self.rrset(owner, RecordType::NS) {
-                if *owner != self.apex && (owner != asked || record_type != RecordType::DS) {
-                    return format!("referral {owner} {}", show(servers));
-                }
+            let is_cut = *owner != self.apex && (owner != asked || record_type != RecordType::DS);
+            if let (Some(servers), true) = (self.rrset(owner, RecordType::NS), is_cut) {
+                return format!("referral {owner} {}", show(servers));
             }
             if let (Some(dname), true) = (self.rrset(owner, RecordType::DNAME), owner != asked) {
                 return format!("redirect {owner} {}", show(dname));

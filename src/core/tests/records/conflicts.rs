@@ -117,6 +117,7 @@ fn an_older_host_takes_one_level_of_a_service_and_no_more() {
         conditions(&federation, RecordKind::Service, "nginx"),
         format!("NameTaken {host} belongs to IngressDNSRecord test/web")
     );
+    assert_eq!(federation.findings(), ["name-taken"], "a lost level is told as any other name");
     // A younger host loses to the service.
     federation.observe(vec![created(ingress_record("web", &[host]), 300)]);
     assert!(served(&federation).contains(&lines("P.us.example.com 180 A 10.20.30.1")[0]));
@@ -187,4 +188,45 @@ fn a_domain_may_say_who_claims_names() {
     assert!(federation.conditions(RecordKind::Ingress).ends_with("Ready:Published"));
     federation.observe(vec![only(&["shop", "test"])]);
     assert!(federation.conditions(RecordKind::Service).starts_with("Accepted:Accepted"));
+}
+
+#[test]
+fn a_child_domain_says_who_claims_names_below_its_cut_whatever_domain_the_record_refers_to() {
+    use mcdns_core::model::DomainFact;
+    let allowed_namespaces = Some(vec!["shop".into()]);
+    let fact = DomainFact { domain: "eu.example.com".to_owned(), allowed_namespaces, ..DomainFact::default() };
+    let child = host_object(Kind::Domain, crate::federation::SYSTEM, "child", Fact::Domain(fact));
+    let mut federation =
+        Federation::of("c1 us/us1: 10.20.30.1; c2 eu/eu1: 10.20.30.2").service_record(prefix("www.eu"));
+    federation.observe(vec![child]);
+    assert_eq!(
+        federation.endpoints(RecordKind::Service),
+        lines(
+            "P.example.com 180 A 10.20.30.1 10.20.30.2
+             P.us.example.com 180 A 10.20.30.1
+             P.us1.us.example.com 180 A 10.20.30.1"
+        )
+    );
+    let conditions = federation.conditions(RecordKind::Service);
+    assert!(conditions.starts_with("!Accepted:NamespaceNotAllowed"), "{conditions}");
+    assert!(conditions.ends_with("Ready:Published"), "{conditions}");
+    assert_eq!(federation.findings(), ["namespace-not-allowed"; 3]);
+}
+
+#[test]
+fn of_two_dns_endpoints_the_older_has_a_name_and_the_other_is_told() {
+    use mcdns_core::{dns::OwnerName, model::ForeignRrset};
+    let foreign = |name: &str, address: &str, seconds: i64| {
+        let owner = "api.example.com".to_owned();
+        let rrset = ForeignRrset { owner, record_type: "A".to_owned(), targets: vec![address.to_owned()], ttl: 0 };
+        created(host_object(Kind::ForeignRrsets, "test", name, Fact::ForeignRrsets(vec![rrset])), seconds)
+    };
+    let mut federation = Federation::of("c1 us/us1: 10.20.30.1");
+    federation.observe(vec![foreign("a", "10.0.0.1", 200), foreign("b", "10.0.0.2", 100)]);
+    assert_eq!(federation.served(), ["api.example.com 180 A 10.0.0.2"]);
+    let explained = federation.engine.explain(&OwnerName::parse("api.example.com").expect("a name"));
+    assert!(explained.verdict.contains("DNSEndpoint test/b"), "{}", explained.verdict);
+    let told = federation.engine.findings();
+    let told: Vec<_> = told.iter().map(|finding| (finding.object.as_deref(), finding.message.as_str())).collect();
+    assert_eq!(told, [(Some("DNSEndpoint test/a"), "api.example.com belongs to DNSEndpoint test/b")]);
 }

@@ -24,7 +24,7 @@ pub(crate) struct Federation {
 
 impl Default for Federation {
     fn default() -> Self {
-        Self::with(Options::default())
+        Self::with(Options { advertise: vec![IpAddr::from([192, 0, 2, 53])], ..Options::default() })
     }
 }
 
@@ -43,6 +43,7 @@ impl Federation {
         federation
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "tables write `vec![…]`, which reads better without a reference")]
     pub(crate) fn observe(&mut self, observations: Vec<Observation>) -> Update {
         self.engine.observe(&observations, self.now).expect("the snapshot takes every patch")
     }
@@ -79,7 +80,7 @@ impl Federation {
         for entry in status.clusters {
             let items = entry.items.iter().map(|item| {
                 let fields = [&item.ip, &item.hostname];
-                fields.into_iter().flatten().map(|field| field.to_string()).collect::<Vec<_>>().join("+")
+                fields.into_iter().flatten().map(ToString::to_string).collect::<Vec<_>>().join("+")
             });
             let items = items.collect::<Vec<_>>().join(", ");
             let zones = entry.availability_zones.join("+");

@@ -198,6 +198,14 @@ fn a_status_told_by_the_host_stands_in_for_an_unobserved_member() {
     federation.observe(vec![host_object(Kind::ServiceStatus, "test", "nginx", told)]);
     assert_eq!(federation.status(RecordKind::Service), status_lines("example.com", "c1 us/us1: 10.20.30.1"));
     assert!(federation.findings().is_empty(), "{:?}", federation.findings());
+    // It speaks for that Service alone, and for the clusters that it names.
+    federation.observe(vec![crate::federation::ingress_record("nginx", &["www.example.com"])]);
+    assert!(federation.conditions(RecordKind::Ingress).contains("Degraded:ClusterUnobserved"));
+    assert!(federation.findings().contains(&"cluster-unobserved".to_owned()));
+    federation.observe(vec![gone(crate::federation::ingress_record("nginx", &[]).key)]);
+    federation.observe(vec![cluster_at("c2", "eu/eu1", ConditionStatus::True)]);
+    assert!(federation.conditions(RecordKind::Service).contains("Degraded:ClusterUnobserved"));
+    federation.observe(vec![gone(cluster_at("c2", "eu/eu1", ConditionStatus::True).key)]);
     // An observed member speaks for itself, even with nothing to say.
     federation.observe(vec![member("c1")]);
     assert_eq!(federation.status(RecordKind::Service), status_lines("example.com", "c1 us/us1: "));

@@ -9,6 +9,8 @@ use mcdns_core::{
     records::{NameServer, Options, SoaOptions, StaticZone, ZoneOptions},
 };
 
+use rstest::rstest;
+
 use crate::federation::{Federation, SYSTEM, created, domain, host_object, lines, of, service_record};
 
 fn name(text: &str) -> OwnerName {
@@ -52,6 +54,55 @@ fn the_apex_has_a_server_whoever_names_it() {
     federation.observe(vec![domain_with_server("a", "a.test", "no_host")]);
     assert_eq!(zone(&federation, "a.test")[0], "a.test NS ns1.a.test.");
     assert!(federation.findings().contains(&"name-server".to_owned()));
+}
+
+#[test]
+fn a_server_with_the_name_of_the_apex_has_its_address_there_until_a_host_does() {
+    let mut federation = Federation::with(options());
+    federation.observe(of("c1 us/us1: 10.20.30.1"));
+    federation.observe(vec![domain_with_server("galactic", "example.com", "example.com")]);
+    assert_eq!(zone(&federation, "example.com"), ["example.com A 192.0.2.53", "example.com NS example.com."]);
+    let federation = federation.ingress_record(&["example.com"], 0);
+    assert_eq!(zone(&federation, "example.com"), ["example.com A 10.20.30.1", "example.com NS example.com."]);
+    assert_eq!(federation.findings(), Vec::<String>::new());
+}
+
+#[rstest]
+#[case::below_the_child_s_cut("dns.eu.example.com", "", "dns.eu.example.com A 192.0.2.53")]
+#[case::the_child_s_generated_server("ns1.eu.example.com", "", "ns1.eu.example.com A 192.0.2.53")]
+#[case::where_the_child_gives_another_address("ns1.eu.example.com", "192.0.2.7", "ns1.eu.example.com A 192.0.2.7")]
+#[case::the_child_s_apex("eu.example.com", "", "eu.example.com A 192.0.2.53")]
+fn a_server_named_below_a_child_s_cut_has_one_address_in_both_zones(
+    #[case] parent: &str,
+    #[case] child: &str,
+    #[case] address: &str,
+) {
+    let mut federation = Federation::with(options());
+    federation.observe(vec![
+        domain_with_server("parent", "example.com", parent),
+        domain_with_server("child", "eu.example.com", child),
+    ]);
+    for apex in ["example.com", "eu.example.com"] {
+        let lines = zone(&federation, apex);
+        assert_eq!(lines.iter().filter(|line| *line == address).count(), 1, "{apex}: {lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("eu.example.com NS")), "{apex}: {lines:?}");
+    }
+    assert_eq!(federation.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_server_without_an_address_is_told_and_a_record_may_give_it_one() {
+    let mut federation = Federation::with(Options::default());
+    federation.observe(of("c1 us/us1: 10.20.30.1"));
+    assert_eq!(federation.findings(), ["zone-target"], "no address is known of ns1");
+    federation.observe(vec![domain_with_server("galactic", "example.com", "dns.example.com")]);
+    assert_eq!(federation.findings(), ["zone-target"]);
+    let mut federation = federation.ingress_record(&["dns.example.com"], 0);
+    assert_eq!(federation.findings(), Vec::<String>::new());
+    let alias = ServiceRecordFact { dns_prefix: "dns".to_owned(), ..ServiceRecordFact::default() };
+    federation.observe(vec![crate::federation::gone(crate::federation::ingress_record("nginx", &[]).key)]);
+    let federation = federation.service_record(alias);
+    assert!(federation.message(RecordKind::Service, "Degraded").contains("must not point to a CNAME"));
 }
 
 #[test]
@@ -144,7 +195,12 @@ fn the_apex_may_be_a_host() {
     let federation = Federation::of("c1 us/us1: 10.20.30.1, 2001:db8::1").ingress_record(&["example.com"], 0);
     assert_eq!(
         zone(&federation, "example.com"),
-        ["example.com A 10.20.30.1", "example.com NS ns1.example.com.", "example.com AAAA 2001:db8::1"]
+        [
+            "example.com A 10.20.30.1",
+            "example.com NS ns1.example.com.",
+            "example.com AAAA 2001:db8::1",
+            "ns1.example.com A 192.0.2.53",
+        ]
     );
 }
 
@@ -233,7 +289,9 @@ fn static_records_come_before_records_and_these_before_foreign_ones() {
     );
     let mut findings = federation.findings();
     findings.sort();
-    assert_eq!(findings, ["foreign-rrset", "name-taken"]);
+    assert_eq!(findings, ["foreign-rrset", "name-taken", "name-taken", "name-taken"]);
+    let about: Vec<_> = federation.engine.findings().into_iter().filter_map(|finding| finding.object).collect();
+    assert_eq!(about.iter().filter(|object| **object == "DNSEndpoint test/extra").count(), 3, "two names and a set");
     assert_eq!(federation.endpoints(RecordKind::Ingress), ["api.example.com 180 A 10.20.30.1"]);
     let served = federation.engine.snapshot().zone(&name("example.com")).expect("the zone is served");
     assert_eq!((served.soa().contact.to_string(), served.soa().refresh), ("admin.example.com".to_owned(), 1));

@@ -14,6 +14,9 @@ use mcdns_core::{
 };
 use mcdns_serve::{Responder, Transport};
 
+/// Data by type.
+type Sets = BTreeMap<RecordType, Vec<Box<[u8]>>>;
+
 pub(crate) fn name(text: &str) -> OwnerName {
     OwnerName::parse(text).expect("a good name")
 }
@@ -26,7 +29,7 @@ pub(crate) fn zone(apex: &str, text: &str) -> (OwnerName, ZonePatch) {
         Some(absolute) => name(absolute),
         None => apex.prepend_wire(name(text).as_wire().split_last().expect("a name").1).expect("a short name"),
     };
-    let mut sets: BTreeMap<OwnerName, BTreeMap<RecordType, Vec<Box<[u8]>>>> = BTreeMap::new();
+    let mut sets: BTreeMap<OwnerName, Sets> = BTreeMap::new();
     let mut names: BTreeMap<OwnerName, Option<Entry>> = BTreeMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (owner, rest) = line.split_once(' ').expect("an owner");

@@ -1,0 +1,59 @@
+//! The manual.
+//!
+//! Each page is a Markdown file beside this one, so that it reads the same on a forge and here. Tests of the root
+//! package (`tests/manual.rs`) hold the pages against the program: the table of findings, the settings, the
+//! metrics, and every link between pages.
+//!
+//! | page | answers |
+//! |---|---|
+//! | [Getting started](getting_started) | how do I see it work |
+//! | [Names and levels](names_and_levels) | which names are there, and what do they hold: every rule, in one place |
+//! | [The federation directory](federation_directory) | what goes in, and what counts when |
+//! | [Findings](findings) | what does this message mean |
+//! | [Settings](settings) | what can be set, where, and what wins |
+//! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
+//! | [Operation](operation) | what happens at a restart, a fault, a signal |
+//! | [The DNS server](dns_server) | what is answered how, and by which RFC |
+//! | [Decisions](decisions) | why is it so and not otherwise |
+
+/// A page. The links of the Markdown files lead to files; the definitions in front of the text, of which Markdown
+/// takes the first, lead to modules.
+macro_rules! page {
+    ($name:ident, $file:literal) => {
+        #[doc = "[getting-started]: crate::manual::getting_started"]
+        #[doc = "[names]: crate::manual::names_and_levels"]
+        #[doc = "[directory]: crate::manual::federation_directory"]
+        #[doc = "[findings]: crate::manual::findings"]
+        #[doc = "[settings]: crate::manual::settings"]
+        #[doc = "[commands]: crate::manual::commands"]
+        #[doc = "[operation]: crate::manual::operation"]
+        #[doc = "[dns-server]: crate::manual::dns_server"]
+        #[doc = "[decisions]: crate::manual::decisions"]
+        #[doc = ""]
+        #[doc = include_str!($file)]
+        pub mod $name {}
+    };
+}
+
+page!(getting_started, "getting-started.md");
+page!(names_and_levels, "names-and-levels.md");
+page!(federation_directory, "federation-directory.md");
+page!(findings, "findings.md");
+page!(settings, "settings.md");
+page!(commands, "commands.md");
+page!(operation, "operation.md");
+page!(dns_server, "dns-server.md");
+
+/// Decision records: a problem, what was chosen, why, and what follows from it.
+///
+/// A record is never rewritten when a decision changes; a later one says what replaces it.
+pub mod decisions {
+    page!(implied_empty_levels, "decisions/0001-implied-empty-levels.md");
+    page!(families_of_claims, "decisions/0002-families-of-claims.md");
+    page!(own_record_data_table, "decisions/0003-own-record-data-table.md");
+    page!(plain_serde_types, "decisions/0004-plain-serde-types.md");
+    page!(hosts_file_in_the_directory, "decisions/0005-hosts-file-in-the-directory.md");
+    page!(sharded_persistent_table, "decisions/0006-sharded-persistent-table.md");
+    page!(control_holds_rendering, "decisions/0007-control-holds-rendering.md");
+    page!(digest_per_entry, "decisions/0008-digest-per-entry.md");
+}
