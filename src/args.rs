@@ -68,17 +68,26 @@ pub struct Common {
     pub color: Color,
 }
 
-/// Flags of the commands that serve.
+/// Flags of the commands that answer.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Server options")]
-pub struct Server {
+pub struct Listening {
     /// Answer on this address, over UDP and TCP; repeat it for more [default: 127.0.0.1:5300]
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     pub listen: Vec<SocketAddr>,
 
-    /// Health, readiness and metrics over HTTP on this address [default: 127.0.0.1:8080]
+    /// Health, readiness and metrics over HTTP on this address [default: 127.0.0.1:8080, where it is free]
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     pub admin: Option<SocketAddr>,
+}
+
+/// Flags of the command that observes and answers.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Server options")]
+pub struct Server {
+    /// Where to answer.
+    #[command(flatten)]
+    pub listening: Listening,
 
     /// Keep the last observations, serials and the history of changes here, and start from them
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -142,9 +151,9 @@ pub struct Serve {
     /// Master files, one zone each
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// Flags of a server.
+    /// Where to answer.
     #[command(flatten)]
-    pub server: Server,
+    pub listening: Listening,
 }
 
 /// Compute once and print to standard output; findings go to standard error.
@@ -279,20 +288,21 @@ impl Arguments {
     /// What the flags and arguments say about settings.
     pub fn flags(&self) -> Flags {
         let none = Server::default();
-        let (directory, server, admin) = match &self.command {
-            Command::Run(run) => (run.directory.as_ref(), &run.server, None),
-            Command::Serve(serve) => (None, &serve.server, None),
-            Command::Settings(settings) => (None, &settings.server, None),
-            Command::Records(records) => (Some(&records.directory), &none, None),
-            Command::Explain(explain) => (explain.directory.as_ref(), &none, explain.admin),
-            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
+        let nowhere = Listening::default();
+        let (directory, server, listening, admin) = match &self.command {
+            Command::Run(run) => (run.directory.as_ref(), &run.server, &run.server.listening, None),
+            Command::Serve(serve) => (None, &none, &serve.listening, None),
+            Command::Settings(settings) => (None, &settings.server, &settings.server.listening, None),
+            Command::Records(records) => (Some(&records.directory), &none, &nowhere, None),
+            Command::Explain(explain) => (explain.directory.as_ref(), &none, &nowhere, explain.admin),
+            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, &nowhere, None),
         };
         Flags {
             directory: directory.cloned(),
             state_dir: server.state_dir.clone(),
             hosts: self.common.hosts.clone(),
-            listen: server.listen.clone(),
-            admin: server.admin.or(admin),
+            listen: listening.listen.clone(),
+            admin: listening.admin.or(admin),
             log_format: self.common.log_format,
         }
     }

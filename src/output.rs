@@ -128,7 +128,11 @@ impl Output {
             return line(heads.to_vec()) + &body;
         }
         let mut table = comfy_table::Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::NOTHING);
+        // A terminal of width 0 does not know its width.
+        if table.width().is_some_and(|width| width > 0) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         table.set_header(heads.iter().map(|head| self.paint(Paint::Strong, head)));
         table.add_rows(rows.iter().cloned());
         let text = table.to_string();

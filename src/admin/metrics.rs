@@ -4,7 +4,7 @@
 //! transport and RCODE, severity. Never owner names or error texts.
 
 use anyhow::Result;
-use mcdns_core::check::Severity;
+use mcdns_core::{answer::Snapshot, check::Severity};
 use mcdns_serve::{Counters, TransportTotals};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -82,23 +82,29 @@ impl Metrics {
         self.update_seconds.observe(seconds);
     }
 
-    pub(super) fn exposition(&self, federation: &Federation, sources: &Sources) -> Result<Vec<u8>> {
+    pub(super) fn exposition(
+        &self,
+        snapshot: &Snapshot,
+        federation: Option<&Federation>,
+        sources: &Sources,
+    ) -> Result<Vec<u8>> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let engine = federation.engine();
-        self.generation.set(i64::try_from(engine.snapshot().generation().0).unwrap_or(i64::MAX));
-        self.zones.set(number(engine.snapshot().zones().count()));
-        self.records.set(number(engine.record_keys().count()));
-        let findings = engine.findings();
+        self.generation.set(i64::try_from(snapshot.generation().0).unwrap_or(i64::MAX));
+        self.zones.set(number(snapshot.zones().count()));
+        let computed = federation.map_or_else(Vec::new, |federation| federation.engine().findings());
         for severity in [Severity::Error, Severity::Warning, Severity::Info] {
-            let all = findings.iter().chain(&sources.findings);
+            let all = computed.iter().chain(&sources.findings);
             let count = all.filter(|finding| finding.severity == severity).count();
             self.findings.with_label_values(&[&severity.to_string()]).set(number(count));
         }
         self.stale_sources.set(number(sources.stale.len()));
-        if let Some(state) = federation.state() {
-            let status = state.status();
-            self.state_problems.set(number(status.problems.len()));
-            self.state_waiting.set(number(status.waiting));
+        if let Some(federation) = federation {
+            self.records.set(number(federation.engine().record_keys().count()));
+            if let Some(state) = federation.state() {
+                let status = state.status();
+                self.state_problems.set(number(status.problems.len()));
+                self.state_waiting.set(number(status.waiting));
+            }
         }
         let mut families = self.registry.gather();
         families.extend(self.server_families()?);

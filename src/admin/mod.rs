@@ -5,7 +5,7 @@
 //! | `/healthz` | 200 while the process runs |
 //! | `/readyz` | 200 while anything can be answered, 503 when nothing can; the body says what is stale or missing |
 //! | `/metrics` | Prometheus text exposition |
-//! | `/explain?name=&type=` | [`Explained`](crate::commands::explain::Explained) as JSON |
+//! | `/explain?name=&type=` | what `mcdns explain -o json` prints |
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
 
@@ -13,7 +13,7 @@ mod metrics;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
@@ -27,17 +27,19 @@ use mcdns_core::{
     check::Finding,
     dns::{OwnerName, RecordType},
 };
-use mcdns_serve::Counters;
+use mcdns_serve::{Counters, SnapshotStore};
 use serde::Deserialize;
 
-use crate::{commands::explain::explained, federation::Federation};
+use crate::{commands::explain::explained, federation::Federation, output::plural};
 
 pub use metrics::Metrics;
 
 /// What the admin port reads; shared with whoever changes it.
 #[derive(Debug)]
 pub struct Admin {
-    federation: Arc<Mutex<Federation>>,
+    store: Arc<SnapshotStore>,
+    /// None where master files alone are served.
+    federation: Option<Arc<Mutex<Federation>>>,
     metrics: Metrics,
     sources: Mutex<Sources>,
 }
@@ -59,14 +61,18 @@ struct NameQuery {
 }
 
 impl Admin {
-    /// An admin port over `federation`, whose server counts in `counters`.
+    /// An admin port over what `store` serves and `counters` counts; with a federation, it explains too.
     ///
     /// # Errors
     ///
     /// Metrics that contradict each other, which is a fault of the program.
-    pub fn new(federation: Arc<Mutex<Federation>>, counters: Counters) -> anyhow::Result<Self> {
+    pub fn new(
+        store: Arc<SnapshotStore>,
+        counters: Counters,
+        federation: Option<Arc<Mutex<Federation>>>,
+    ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(counters)?;
-        Ok(Self { federation, metrics, sources: Mutex::default() })
+        Ok(Self { store, federation, metrics, sources: Mutex::default() })
     }
 
     /// Says how the sources are.
@@ -83,8 +89,9 @@ impl Admin {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn federation(&self) -> std::sync::MutexGuard<'_, Federation> {
-        self.federation.lock().unwrap_or_else(PoisonError::into_inner)
+    fn federation(&self) -> Option<MutexGuard<'_, Federation>> {
+        let federation = self.federation.as_ref()?;
+        Some(federation.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -105,79 +112,86 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> std:
     axum::serve(listener, router).await
 }
 
-/// Binds the admin port.
+/// Binds the admin port. One that nobody asked for is done without where its address is taken.
 ///
 /// # Errors
 ///
 /// Names the address and what to do.
-pub async fn bind(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
-    tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        anyhow::anyhow!(
-            "the admin port {address} cannot be opened: {error}\n  help: choose another with --admin ADDR:PORT"
-        )
-    })
+pub async fn bind(address: SocketAddr, asked_for: bool) -> anyhow::Result<Option<tokio::net::TcpListener>> {
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if asked_for => {
+            let help = "choose another with --admin ADDR:PORT";
+            anyhow::bail!("the admin port {address} cannot be opened: {error}\n  help: {help}")
+        }
+        Err(error) => {
+            tracing::warn!(%address, %error, "no admin port, because its address is taken; choose another with --admin");
+            Ok(None)
+        }
+    }
 }
 
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let sources = admin.sources();
-    let federation = admin.federation();
-    let zones = federation.engine().snapshot().zones().count();
-    let mut body = String::new();
-    let mut line = |text: &str| {
-        body.push_str(text);
-        body.push('\n');
+    let (zones, generation) = {
+        let snapshot = admin.store.load();
+        (snapshot.zones().count(), snapshot.generation())
     };
-    if zones == 0 {
-        line("not ready: there is no zone to answer for");
+    let mut lines = vec![if zones == 0 {
+        "not ready: there is no zone to answer for".to_owned()
     } else {
-        line(&format!("ready: {zones} zones at generation {}", federation.engine().snapshot().generation()));
-    }
-    for stale in &sources.stale {
-        line(&format!("stale: {stale}"));
-    }
-    if let Some(state) = federation.state() {
-        for problem in state.status().problems {
-            line(&format!("state: {}: {}", problem.path.display(), problem.reason));
-        }
+        format!("ready: {} at generation {generation}", plural(zones, "zone"))
+    }];
+    lines.extend(sources.stale.iter().map(|stale| format!("stale: {stale}")));
+    if let Some(state) = admin.federation().and_then(|federation| federation.state().cloned()) {
+        let problems = state.status().problems;
+        lines.extend(problems.iter().map(|problem| format!("state: {}: {}", problem.path.display(), problem.reason)));
     }
     let code = if zones == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, body).into_response()
+    (code, lines.join("\n") + "\n").into_response()
 }
 
 async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
     let sources = admin.sources();
-    let federation = admin.federation();
-    match admin.metrics.exposition(&federation, &sources) {
+    match admin.metrics.exposition(&admin.store.load(), admin.federation().as_deref(), &sources) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
     }
 }
 
 async fn explain(State(admin): State<Arc<Admin>>, Query(query): Query<NameQuery>) -> Response {
-    match OwnerName::parse(&query.name) {
-        Ok(name) => {
-            let federation = admin.federation();
-            let engine = federation.engine();
-            Json(explained(&name, query.record_type, engine.snapshot(), engine.explain(&name))).into_response()
-        }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("`{}` is no name: {error}\n", query.name)).into_response(),
-    }
+    with_name(&admin, &query, |federation, name| {
+        let engine = federation.engine();
+        Json(explained(name, query.record_type, engine.snapshot(), engine.explain(name))).into_response()
+    })
 }
 
 async fn history(State(admin): State<Arc<Admin>>, Query(query): Query<NameQuery>) -> Response {
-    match OwnerName::parse(&query.name) {
-        Ok(name) => {
-            let history = admin.federation().history().clone();
-            let changes: Vec<_> = history.of(&name).iter().map(|change| (**change).clone()).collect();
-            Json(changes).into_response()
+    with_name(&admin, &query, |federation, name| {
+        let changes: Vec<_> = federation.history().of(name).iter().map(|change| (**change).clone()).collect();
+        Json(changes).into_response()
+    })
+}
+
+/// Answers about a name of the federation.
+fn with_name(admin: &Admin, query: &NameQuery, answer: impl FnOnce(&Federation, &OwnerName) -> Response) -> Response {
+    let name = match OwnerName::parse(&query.name) {
+        Ok(name) => name,
+        Err(error) => {
+            let text = format!("`{}` is no name: {error}\n", query.name);
+            return (StatusCode::BAD_REQUEST, text).into_response();
         }
-        Err(error) => (StatusCode::BAD_REQUEST, format!("`{}` is no name: {error}\n", query.name)).into_response(),
+    };
+    match admin.federation() {
+        Some(federation) => answer(&federation, &name),
+        None => (StatusCode::NOT_FOUND, "master files alone are served, there is no federation to explain\n")
+            .into_response(),
     }
 }
 
 async fn findings(State(admin): State<Arc<Admin>>) -> Response {
     let mut findings = admin.sources().findings;
-    findings.extend(admin.federation().engine().findings());
+    findings.extend(admin.federation().iter().flat_map(|federation| federation.engine().findings()));
     findings.sort();
     Json(findings).into_response()
 }

@@ -51,7 +51,7 @@ pub(super) fn lookup(
 ) -> Result<Outcome> {
     let mut servers = wanted.server.clone();
     if arguments.settings_file().is_some() {
-        servers.extend(settings.listen.value.iter().map(|listener| listener.address));
+        servers.extend(&settings.listen.value);
     }
     let types = match wanted.record_type {
         Some(record_type) => vec![RecordType::from(record_type.0)],

@@ -14,10 +14,11 @@ use crate::{
 /// Prints what would be served or written.
 pub(super) fn print(arguments: &Records, settings: &Settings, output: Output) -> Result<Outcome> {
     let loaded = load::load(&arguments.directory, settings, output)?;
+    let objects = || mcdns_control::host_objects(&loaded.engine, &settings.dns_endpoint_groups.value);
     let text = match arguments.output {
         RecordsOutput::Zone => zones(&loaded.engine, &arguments.zone)?,
-        RecordsOutput::Json => serde_json::to_string_pretty(&mcdns_control::host_objects(&loaded.engine))? + "\n",
-        RecordsOutput::Yaml => serde_saphyr::to_string(&mcdns_control::host_objects(&loaded.engine))?,
+        RecordsOutput::Json => serde_json::to_string_pretty(&objects())? + "\n",
+        RecordsOutput::Yaml => serde_saphyr::to_string(&objects())?,
     };
     output.print(&text)?;
     say_ignored(output, &loaded.ignored);

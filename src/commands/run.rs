@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeSet,
     future::Future,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -32,7 +32,11 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{Outcome, core_options, load, say_ignored, serve::bind};
+use super::{
+    Outcome, core_options, load, say_ignored,
+    serve::{bind, open_admin},
+    zone_files::{LOOK, Watched},
+};
 use crate::{
     admin::{self, Admin, Sources},
     federation::{Federation, now},
@@ -42,6 +46,8 @@ use crate::{
 
 /// How many batches may wait to be taken in.
 const WAITING: usize = 64;
+/// Findings are looked for this long after a change: all records are gone through, so not for each change.
+const TELL: Duration = Duration::from_secs(2);
 
 /// Everything that runs.
 struct Running {
@@ -52,6 +58,10 @@ struct Running {
     directory: Batch,
     hosts: Batch,
     zone_findings: Vec<Finding>,
+    zone_files: Watched,
+    /// Findings of the computation that were told, and when to look for more.
+    told: BTreeSet<Finding>,
+    tell_at: Option<Instant>,
     /// Host names that the resolver looks up.
     wanted: watch::Sender<Wanted>,
 }
@@ -80,7 +90,8 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     let resolved: Vec<_> = known.iter().filter(|(key, _)| is_resolved(key)).cloned().collect();
     let mut hosts_follower = None;
     let mut hosts = Batch::default();
-    if let Some(file) = load::hosts_file(&settings, path) {
+    let hosts_path = load::hosts_file(&settings, path);
+    if let Some(file) = hosts_path.or_else(|| first.lost.then(|| hosts_of_before(path, &resolved)).flatten()) {
         let (source, batch) = open_hosts(&file, resolved)?;
         hosts = batch;
         hosts_follower = Some(source.watch(hosts_sender).context("the hosts file cannot be followed")?);
@@ -95,34 +106,50 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     drop(known);
     progress.finish_and_clear();
 
-    let server = bind(&settings, federation.store().clone())?;
-    let admin_listener = admin::bind(settings.admin.value).await?;
-    let admin_address = admin_listener.local_addr()?;
+    let store = federation.store().clone();
+    let server = bind(&settings, store.clone())?;
+    let admin_listener = open_admin(&settings).await?;
+    let admin_address = admin_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let federation = Arc::new(Mutex::new(federation));
-    let admin = Arc::new(Admin::new(federation.clone(), server.counters().clone())?);
-    let admin_task = tokio::spawn(admin::serve(admin_listener, admin.clone()));
+    let admin = Arc::new(Admin::new(store, server.counters().clone(), Some(federation.clone()))?);
+    let admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, admin.clone())));
     let follower = directory.watch(directory_sender).context("the federation directory cannot be followed")?;
 
-    let mut running = Running { federation, admin, settings, directory: first, hosts, zone_findings, wanted };
+    let zone_files = Watched::new(settings.zones.iter().filter_map(|zone| zone.file.clone()));
+    let (told, tell_at) = (BTreeSet::new(), None);
+    let mut running = Running {
+        federation,
+        admin,
+        settings,
+        directory: first,
+        hosts,
+        zone_findings,
+        zone_files,
+        told,
+        tell_at,
+        wanted,
+    };
     running.tell_sources();
     running.tell_resolver();
-    welcome(&running, &server, admin_address, output);
+    welcome(&mut running, &server, admin_address, output);
 
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut hangup = signal(SignalKind::hangup())?;
     let result = loop {
-        let grace_ends = running.until_deadline();
+        let next = running.until_next();
         tokio::select! {
             () = &mut stop => break Ok(()),
             Some(batch) = directory_batches.recv() => running.take_directory(batch)?,
             Some(batch) = hosts_batches.recv() => running.take_hosts(batch)?,
             Some(batch) = observations.recv() => running.take(&batch)?,
             _ = hangup.recv() => running.reload()?,
-            () = tokio::time::sleep(grace_ends) => running.take(&[])?,
+            () = tokio::time::sleep(next) => running.tick()?,
         }
     };
     drop((follower, hosts_follower));
-    admin_task.abort();
+    if let Some(admin_task) = admin_task {
+        admin_task.abort();
+    }
     server.stop();
     running.finish();
     result.map(|()| Outcome::Fine)
@@ -154,11 +181,29 @@ fn first_batch(directory: &mut Directory, something_known: bool) -> Result<Batch
     }
 }
 
+/// The hosts file in a federation directory that is away now, if it was read when the directory was there.
+fn hosts_of_before(directory: &Path, known: &[(ObjectKey, Arc<Object>)]) -> Option<PathBuf> {
+    let file = directory.join("hosts");
+    let shown = file.to_string_lossy();
+    let mut origins = known.iter().filter_map(|(_, object)| object.origin.as_ref());
+    origins.any(|origin| *origin.file == *shown).then_some(file)
+}
+
+/// The first look at the hosts file. Where it cannot be read and something is known from before, that counts.
 fn open_hosts(file: &Path, known: Vec<(ObjectKey, Arc<Object>)>) -> Result<(HostsFile, Batch)> {
+    let something_known = !known.is_empty();
     let mut hosts = HostsFile::new(file);
     hosts.adopt(known);
-    let batch = hosts.scan().with_context(|| format!("the hosts file {} cannot be read", file.display()))?;
-    Ok((hosts, batch))
+    match hosts.scan() {
+        Ok(batch) => Ok((hosts, batch)),
+        Err(error) if something_known => {
+            tracing::warn!(file = %file.display(), %error, "the hosts file cannot be read; its last good addresses count");
+            Ok((hosts, Batch { lost: true, ..Batch::default() }))
+        }
+        Err(error) => {
+            Err(anyhow::Error::from(error).context(format!("the hosts file {} cannot be read", file.display())))
+        }
+    }
 }
 
 fn start_resolver(
@@ -191,7 +236,7 @@ impl Running {
         self.federation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, observations: &[Observation]) -> Result<()> {
+    fn take(&mut self, observations: &[Observation]) -> Result<()> {
         let started = Instant::now();
         let update = self.federation().observe(observations)?;
         let elapsed = started.elapsed();
@@ -204,7 +249,29 @@ impl Running {
                 "answers changed"
             );
         }
+        if !update.accepted.is_empty() || !update.changes.is_empty() {
+            self.tell_at.get_or_insert(Instant::now() + TELL);
+        }
         self.tell_resolver();
+        Ok(())
+    }
+
+    /// What has to be done when nothing comes in: the end of a grace, changed master files, new findings.
+    fn tick(&mut self) -> Result<()> {
+        if !self.zone_files.changed(false).is_empty() {
+            self.reload()?;
+        }
+        if self.tell_at.is_some_and(|at| at <= Instant::now()) {
+            self.tell_at = None;
+            let findings: BTreeSet<Finding> = self.federation().engine().findings().into_iter().collect();
+            for finding in findings.difference(&self.told) {
+                tracing::warn!(finding = finding.to_string(), "new finding");
+            }
+            self.told = findings;
+        }
+        if self.until_deadline().is_zero() {
+            self.take(&[])?;
+        }
         Ok(())
     }
 
@@ -267,6 +334,13 @@ impl Running {
         });
     }
 
+    /// How long until [`Running::tick`] has something to do.
+    fn until_next(&self) -> Duration {
+        let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let look = (!self.zone_files.is_empty()).then_some(LOOK);
+        [Some(self.until_deadline()), tell, look].into_iter().flatten().min().unwrap_or(LOOK)
+    }
+
     /// How long until the engine wants to be asked again.
     fn until_deadline(&self) -> Duration {
         // Without a grace there is nothing to wait for; a day is as good as for ever.
@@ -299,13 +373,15 @@ fn keep_unreadable(
 }
 
 /// Says what is served, and how to see it.
-fn welcome(running: &Running, server: &Server, admin: std::net::SocketAddr, output: Output) {
+fn welcome(running: &mut Running, server: &Server, admin: Option<std::net::SocketAddr>, output: Output) {
+    let told = running.federation().engine().findings();
+    running.told = told.into_iter().collect();
     let federation = running.federation();
     let engine = federation.engine();
     let mut findings = running.directory.findings.clone();
     findings.extend(running.hosts.findings.iter().cloned());
     findings.extend(running.zone_findings.iter().cloned());
-    findings.extend(engine.findings());
+    findings.extend(running.told.iter().cloned());
     findings.sort();
     findings.dedup();
     output.findings(&findings);
@@ -318,8 +394,8 @@ fn welcome(running: &Running, server: &Server, admin: std::net::SocketAddr, outp
     let mut lines = vec![
         format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving")),
         format!("     on {}, UDP and TCP", addresses.join(", ")),
-        format!("  admin http://{admin}/readyz"),
     ];
+    lines.extend(admin.map(|admin| format!("  admin http://{admin}/readyz")));
     if let Some(address) = server.addresses().first() {
         let digs = engine.example_names();
         if !digs.is_empty() {

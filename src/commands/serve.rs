@@ -3,11 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail};
@@ -19,21 +16,23 @@ use mcdns_core::{
 use mcdns_serve::{Server, SnapshotStore};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Outcome, run::stop_signal, zone_files};
-use crate::{output::Output, settings::Settings};
-
-/// How often files are looked at for changes; SIGHUP has them looked at once.
-const LOOK: Duration = Duration::from_secs(1);
+use super::{
+    Outcome,
+    run::stop_signal,
+    zone_files::{self, LOOK, Watched},
+};
+use crate::{
+    admin::{self, Admin, Sources},
+    output::Output,
+    settings::{Origin, Settings},
+};
 
 /// How many names of a master file are put into the snapshot at a time.
 const PIECE: usize = 16_384;
 
-/// What tells a file from its next version.
-type Stamp = (u64, u64, Option<SystemTime>);
-
 /// Master files and the zones that they give.
 struct Files {
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+    watched: Watched,
     zones: BTreeMap<PathBuf, OwnerName>,
     snapshot: Snapshot,
 }
@@ -41,11 +40,11 @@ struct Files {
 /// Serves until a signal ends it.
 pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> Result<Outcome> {
     let progress = output.progress("reading master files");
-    let mut files = Files { stamps: BTreeMap::new(), zones: BTreeMap::new(), snapshot: Snapshot::default() };
+    let watched = Watched::new(paths.iter().cloned());
+    let mut files = Files { watched, zones: BTreeMap::new(), snapshot: Snapshot::default() };
     let mut findings = Vec::new();
     for path in paths {
         fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
-        files.stamps.insert(path.clone(), stamp(path));
         findings.extend(files.load(path)?);
     }
     progress.finish_and_clear();
@@ -60,7 +59,13 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     for address in server.addresses() {
         output.say(&format!("answering for {} on {address}, UDP and TCP", zones.join(", ")));
     }
+    let admin = Arc::new(Admin::new(store.clone(), server.counters().clone(), None)?);
+    admin.set_sources(Sources { stale: Vec::new(), findings });
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        if let Some(listener) = open_admin(settings).await? {
+            output.say(&format!("admin http://{}/readyz", listener.local_addr()?));
+            tokio::spawn(admin::serve(listener, admin));
+        }
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = std::pin::pin!(stop_signal()?);
         loop {
@@ -75,11 +80,15 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     Ok(Outcome::Fine)
 }
 
+/// Opens the admin port of the settings.
+pub(super) async fn open_admin(settings: &Settings) -> Result<Option<tokio::net::TcpListener>> {
+    admin::bind(settings.admin.value, settings.admin.origin != Origin::Default).await
+}
+
 /// Binds the listeners of the settings, one UDP worker for each core.
 pub(super) fn bind(settings: &Settings, store: Arc<SnapshotStore>) -> Result<Server> {
-    let addresses: Vec<SocketAddr> = settings.listen.value.iter().map(|listener| listener.address).collect();
     let workers = std::thread::available_parallelism().map_or(1, Into::into);
-    Ok(Server::bind(&addresses, workers, store)?)
+    Ok(Server::bind(&settings.listen.value, workers, store)?)
 }
 
 impl Files {
@@ -141,16 +150,7 @@ impl Files {
 
     /// Reads again what has changed.
     fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) -> Result<()> {
-        let mut changed = Vec::new();
-        for (path, seen) in &mut self.stamps {
-            let now = stamp(path);
-            // A file that vanished keeps its zone.
-            if now.is_some() && (all || now != *seen) {
-                *seen = now;
-                changed.push(path.clone());
-            }
-        }
-        for path in changed {
+        for path in self.watched.changed(all) {
             let findings = self.load(&path)?;
             output.findings(&findings);
             tracing::info!(file = %path.display(), "master file read again");
@@ -158,9 +158,4 @@ impl Files {
         }
         Ok(())
     }
-}
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.ino(), metadata.len(), metadata.modified().ok()))
 }

@@ -1,9 +1,12 @@
 //! Master files: read from disk, with what they include.
 
 use std::{
+    collections::BTreeMap,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use mcdns_core::{
@@ -11,6 +14,50 @@ use mcdns_core::{
     dns::{OwnerName, master},
     records::StaticZone,
 };
+
+/// How often master files are looked at for changes; SIGHUP has all of them read at once.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+
+/// What tells a file from its next version: inode, length, time of its last change.
+type Stamp = (u64, u64, Option<SystemTime>);
+
+/// Master files that are looked at for changes. What they include is not: SIGHUP reads that again.
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+}
+
+impl Watched {
+    /// Watches these from now on.
+    pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let stamped = paths.into_iter().map(|path| (path.clone(), stamp(&path)));
+        Self { stamps: stamped.collect() }
+    }
+
+    /// True if there is nothing to watch.
+    pub(super) fn is_empty(&self) -> bool {
+        self.stamps.is_empty()
+    }
+
+    /// The files that changed since the last call, or all that are there. One that vanished has not changed: what
+    /// it held stays.
+    pub(super) fn changed(&mut self, all: bool) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        for (path, seen) in &mut self.stamps {
+            let now = stamp(path);
+            if now.is_some() && (all || now != *seen) {
+                *seen = now;
+                changed.push(path.clone());
+            }
+        }
+        changed
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()))
+}
 
 /// Reads the zone in a master file. Without `apex` it is the owner of the SOA. None, with findings, where there
 /// is nothing to serve.

@@ -32,15 +32,21 @@ pub enum HostObject {
     ServiceRecord(ServiceDnsRecord),
 }
 
-/// Every object that belongs into the host: DNSEndpoints, then records with status, each kind sorted by
-/// namespace and name.
-pub fn host_objects(engine: &Engine) -> List<HostObject> {
+/// Every object that belongs into the host: DNSEndpoints in each of these API groups, then records with status,
+/// each kind sorted by namespace and name.
+pub fn host_objects(engine: &Engine, endpoint_groups: &[String]) -> List<HostObject> {
     let keys: Vec<&RecordKey> = engine.record_keys().collect();
     let mut endpoints: Vec<DnsEndpoint> = keys.iter().filter_map(|key| dns_endpoint(engine, key)).collect();
     endpoints.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
+    let in_groups = endpoints.iter().flat_map(|endpoint| {
+        // Every group that is known has had its DNSEndpoint in v1alpha1 alone.
+        endpoint_groups
+            .iter()
+            .map(|group| DnsEndpoint { api_version: format!("{group}/v1alpha1").into(), ..endpoint.clone() })
+    });
     // Keys sort ingress records before service records, as their kinds do.
     let records = keys.iter().filter_map(|key| record(engine, key));
-    List::new(endpoints.into_iter().map(HostObject::DnsEndpoint).chain(records).collect())
+    List::new(in_groups.map(HostObject::DnsEndpoint).chain(records).collect())
 }
 
 /// The DNSEndpoint of a record; none if there is no such record.

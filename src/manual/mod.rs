@@ -16,6 +16,8 @@
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
 
+#![allow(clippy::doc_markdown, reason = "the pages are prose that people also read on a forge")]
+
 /// A page. The links of the Markdown files lead to files; the definitions in front of the text, of which Markdown
 /// takes the first, lead to modules.
 macro_rules! page {
@@ -29,6 +31,7 @@ macro_rules! page {
         #[doc = "[operation]: crate::manual::operation"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
         #[doc = "[decisions]: crate::manual::decisions"]
+        #[doc = "[decision-1]: crate::manual::decisions::implied_empty_levels"]
         #[doc = ""]
         #[doc = include_str!($file)]
         pub mod $name {}

@@ -61,8 +61,8 @@ pub struct Settings {
     pub grace: Setting<Duration>,
     /// `serve.advertise`: see [`Settings::advertised`].
     pub advertise: Setting<Vec<IpAddr>>,
-    /// `serve.listen`.
-    pub listen: Setting<Vec<Listener>>,
+    /// `serve.listen`: each over UDP and TCP.
+    pub listen: Setting<Vec<SocketAddr>>,
     /// `serve.zones`, each apex once.
     pub zones: Vec<ZoneSettings>,
     /// `memberSelector`: labels of the member objects that count.
@@ -99,17 +99,6 @@ pub struct Flags {
     pub admin: Option<SocketAddr>,
     /// `--log-format`.
     pub log_format: Option<LogFormat>,
-}
-
-/// An address that answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listener {
-    /// Where.
-    pub address: SocketAddr,
-    /// Over UDP.
-    pub udp: bool,
-    /// Over TCP.
-    pub tcp: bool,
 }
 
 /// What becomes of a level without targets.
@@ -191,7 +180,7 @@ impl Settings {
         if !self.advertise.value.is_empty() {
             return self.advertise.value.clone();
         }
-        let addresses = self.listen.value.iter().map(|listener| listener.address.ip());
+        let addresses = self.listen.value.iter().map(SocketAddr::ip);
         let mut addresses: Vec<_> = addresses.filter(|address| !address.is_unspecified()).collect();
         addresses.sort_unstable();
         addresses.dedup();
@@ -329,24 +318,6 @@ impl LogFormat {
     pub(crate) const WORDS: [(&str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
 }
 
-impl Listener {
-    /// Both transports, as every DNS server must have (RFC 7766 section 5).
-    pub fn new(address: SocketAddr) -> Self {
-        Self { address, udp: true, tcp: true }
-    }
-}
-
-impl fmt::Display for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.address)?;
-        match (self.udp, self.tcp) {
-            (true, false) => f.write_str(" (udp)"),
-            (false, true) => f.write_str(" (tcp)"),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, finding) in self.findings.iter().enumerate() {
@@ -372,15 +343,15 @@ fn check_version(layers: &mut Layers<'_>, file: &Arc<str>, root: &Node) {
     }
 }
 
-fn read_listeners(layers: &mut Layers<'_>, flags: &[SocketAddr]) -> Setting<Vec<Listener>> {
+fn read_listeners(layers: &mut Layers<'_>, flags: &[SocketAddr]) -> Setting<Vec<SocketAddr>> {
     const PATH: &str = "serve.listen";
     let faults = layers.findings.len();
-    let flag: Vec<_> = flags.iter().copied().map(Listener::new).collect();
+    let flag: Vec<_> = flags.to_vec();
     let listen = layers.values(
         PATH,
         Some(("--listen", flag)).filter(|(_, flag)| !flag.is_empty()),
-        vec![Listener::new(SocketAddr::from(([127, 0, 0, 1], 5300)))],
-        |text| parse::socket_address(text).map(Listener::new),
+        vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
+        parse::socket_address,
         read_listener,
         ToString::to_string,
     );
@@ -389,22 +360,19 @@ fn read_listeners(layers: &mut Layers<'_>, flags: &[SocketAddr]) -> Setting<Vec<
             Misfit::new("is empty, so that nothing would be answered", "name an address, or take the setting out");
         layers.refuse(PATH, &listen.origin, misfit);
     }
-    for (index, listener) in listen.value.iter().enumerate() {
-        let clash = |other: &&Listener| {
-            other.address == listener.address && (other.udp && listener.udp || other.tcp && listener.tcp)
-        };
+    for (index, address) in listen.value.iter().enumerate() {
         // Port 0 is a free port, a new one each time.
-        if listener.address.port() != 0 && listen.value[..index].iter().any(|other| clash(&other)) {
-            let misfit = Misfit::new(format!("{} stands there twice", listener.address), "name each address once");
+        if address.port() != 0 && listen.value[..index].contains(address) {
+            let misfit = Misfit::new(format!("{address} stands there twice"), "name each address once");
             layers.refuse(PATH, &listen.origin, misfit);
         }
     }
     listen
 }
 
-fn read_listener(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &str) -> Option<Listener> {
+fn read_listener(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &str) -> Option<SocketAddr> {
     if matches!(node.content, Content::Scalar(_)) {
-        return Some(Listener::new(layers.parse_node(file, node, path, parse::socket_address)?.value));
+        return Some(layers.parse_node(file, node, path, parse::socket_address)?.value);
     }
     let Some(address) = node.child("address").filter(|address| address.content != Content::Nothing) else {
         let misfit = Misfit::new("has no address", "write {address: 127.0.0.1:5300, transports: [udp, tcp]}");
@@ -413,7 +381,7 @@ fn read_listener(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &s
     };
     let address = layers.parse_node(file, address, &format!("{path}.address"), parse::socket_address);
     let Some(transports) = node.child("transports").filter(|node| node.content != Content::Nothing) else {
-        return Some(Listener::new(address?.value));
+        return Some(address?.value);
     };
     let items = match &transports.content {
         Content::List(items) => &items[..],
@@ -426,12 +394,13 @@ fn read_listener(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &s
             Transport::Tcp => tcp = true,
         }
     }
-    if !udp && !tcp {
-        let misfit = Misfit::new("is empty", "write [udp, tcp]");
+    if !(udp && tcp) {
+        let message = "must name both udp and tcp: a DNS server has both (RFC 7766 section 5)";
+        let misfit = Misfit::new(message, "write [udp, tcp], or leave it out");
         layers.refuse_node(file, transports, &format!("{path}.transports"), misfit);
         return None;
     }
-    Some(Listener { address: address?.value, udp, tcp })
+    Some(address?.value)
 }
 
 #[derive(Clone, Copy)]

@@ -140,7 +140,7 @@ fn flags_win_over_variables_over_the_file_over_defaults() {
     assert_eq!(settings.state_dir.origin.to_string(), "flag --state-dir");
     assert_eq!(settings.admin.value.port(), 3);
     assert_eq!(settings.admin.origin.to_string(), "environment variable MCDNS_ADMIN_LISTEN");
-    assert_eq!(settings.listen.value.iter().map(|listener| listener.address.port()).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(settings.listen.value.iter().map(SocketAddr::port).collect::<Vec<_>>(), [4, 5]);
     assert_eq!(settings.log_level.origin, Origin::Default, "a variable set to nothing is none");
 
     let settings = plain(file).expect("good settings");
@@ -148,7 +148,7 @@ fn flags_win_over_variables_over_the_file_over_defaults() {
     assert!(matches!(&settings.listen.origin, Origin::File { line: 5, .. }), "{:?}", settings.listen.origin);
     let flags = Flags { listen: vec![SocketAddr::from(([0, 0, 0, 0], 53))], ..Flags::default() };
     let settings = resolve(file, &[], &flags).expect("good settings");
-    assert_eq!(settings.listen.value, [Listener::new(SocketAddr::from(([0, 0, 0, 0], 53)))]);
+    assert_eq!(settings.listen.value, [SocketAddr::from(([0, 0, 0, 0], 53))]);
     assert!(settings.advertised().is_empty(), "a wildcard is no address to advertise");
 }
 

@@ -427,6 +427,10 @@ mod tests {
         assert!(OwnerName::parse_host("under_score.example.com", true).is_err());
         assert!(OwnerName::parse_host("-a.example.com", true).is_err());
         assert!(OwnerName::parse_host("192.0.2.1", true).is_err());
+        assert!(OwnerName::parse_host("192.0.2.1.", true).is_err());
+        assert!(OwnerName::parse_host("www.example.com.", true).is_ok());
+        assert!(OwnerName::parse_host("www.example.com..", true).is_err());
+        assert!(OwnerName::parse_host(r"\119ww.example.com", true).is_err(), "escapes are no letters of a host name");
         assert!(OwnerName::parse_host("*", true).is_err());
     }
 }

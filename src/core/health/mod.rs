@@ -74,7 +74,8 @@ impl Standing {
         let Some(now) = now else {
             return Self::Withdrawn;
         };
-        let since = written_since(cluster).or(first_unready).unwrap_or(now).min(now);
+        let seen = first_unready.unwrap_or(now).min(now);
+        let since = written_since(cluster).map_or(seen, |written| written.min(seen));
         let until = since.plus_seconds(grace_seconds);
         if now < until { Self::InGrace { until } } else { Self::Withdrawn }
     }
@@ -135,7 +136,9 @@ mod tests {
     #[test]
     fn a_transition_in_the_future_does_not_stretch_the_grace() {
         let odd = cluster(Some(condition(ConditionStatus::False, Some(9_000_000))), None);
-        assert_eq!(Standing::of(&odd, None, Some(Timestamp(0)), 60), Standing::InGrace { until: Timestamp(60_000) });
+        let first = Some(Timestamp(0));
+        assert_eq!(Standing::of(&odd, first, first, 60), Standing::InGrace { until: Timestamp(60_000) });
+        assert_eq!(Standing::of(&odd, first, Some(Timestamp(60_000)), 60), Standing::Withdrawn);
     }
 
     #[test]

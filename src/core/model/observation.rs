@@ -108,7 +108,7 @@ pub struct Observation {
     pub object: Option<Arc<Object>>,
 }
 
-/// What an object says, by kind. The variant must fit [`ObjectKey::kind`]; [`Fact::kinds`] says which do.
+/// What an object says, by kind. The variant must fit [`ObjectKey::kind`]; [`Fact::fits`] says which do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// For [`Kind::Domain`].

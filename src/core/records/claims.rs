@@ -29,6 +29,8 @@ pub(crate) struct Claims {
     families: NameMap<BTreeSet<Claimant>>,
     /// Single claims by the global name whose level they would be.
     beneath: NameMap<BTreeSet<OwnerName>>,
+    /// Names that no record can have, by the global name whose level they would be.
+    reserved: NameMap<BTreeSet<OwnerName>>,
 }
 
 impl Claimant {
@@ -48,6 +50,13 @@ impl Claimant {
 }
 
 impl Claims {
+    /// Takes in that `name`, which would be a level of `globals`, is held by static records or by the zone itself.
+    pub(crate) fn add_reserved(&mut self, name: &OwnerName, globals: Vec<OwnerName>) {
+        for global in globals {
+            self.reserved.entry(global).or_default().insert(name.clone());
+        }
+    }
+
     pub(crate) fn add_single(&mut self, name: &OwnerName, globals: Vec<OwnerName>, claimant: &Claimant) {
         for global in globals {
             self.beneath.entry(global).or_default().insert(name.clone());
@@ -100,20 +109,20 @@ impl Claims {
         self.families.get(&WireKey(global)).and_then(BTreeSet::first)
     }
 
-    /// Names with single claims that would be levels of this global name.
+    /// Names that would be levels of this global name, with single claims or reserved.
     pub(crate) fn beneath(&self, global: &OwnerName) -> impl Iterator<Item = &OwnerName> {
-        self.beneath.get(global).into_iter().flatten()
+        [self.beneath.get(global), self.reserved.get(global)].into_iter().flatten().flatten()
     }
 
-    /// Names that more than one record claims, in canonical order: single claims with another claim or with a
-    /// family over them, and families of one global name.
+    /// Names that more than one claims, in canonical order: single claims with another claim or with a family
+    /// over them, families of one global name, and reserved names that are levels of a family.
     pub(crate) fn contested(&self) -> BTreeSet<OwnerName> {
         let many = |map: &NameMap<BTreeSet<Claimant>>| -> Vec<OwnerName> {
             map.iter().filter(|(_, claimants)| claimants.len() > 1).map(|(name, _)| name.clone()).collect()
         };
         let mut names: BTreeSet<OwnerName> = many(&self.single).into_iter().chain(many(&self.families)).collect();
         names.extend(self.single.keys().filter(|name| self.families.contains_key(*name)).cloned());
-        for (global, beneath) in &self.beneath {
+        for (global, beneath) in self.beneath.iter().chain(&self.reserved) {
             if self.families.contains_key(global) {
                 names.extend(beneath.iter().cloned());
             }

@@ -304,6 +304,9 @@ impl Context<'_> {
     /// Names of a service record that lie in the zone of another Domain, which does not let the namespace claim
     /// them: levels and the prefix below the cut of a child.
     fn refuse_in_other_zones(&self, namespace: &str, domain: &DomainInfo, computed: &mut Computed) {
+        if self.zones.list.iter().all(|zone| zone.allows(namespace)) {
+            return;
+        }
         let mut refused = BTreeMap::new();
         for name in computed.explicit_names() {
             let zone = self.zones.zone_of(name).map(|index| &self.zones.list[index]);

@@ -292,6 +292,11 @@ impl Engine {
 
     fn recompute_everything(&mut self) {
         self.claims = Claims::default();
+        let context =
+            Context { options: &self.options, model: &self.model, clusters: &self.clusters, zones: &self.zones };
+        for name in self.zones.reserved_names() {
+            self.claims.add_reserved(name, context.globals_above(name));
+        }
         self.records.clear();
         self.host_users.clear();
         let services = self.model.services.iter().filter(|(_, facts)| facts.record.is_some());

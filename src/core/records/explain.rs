@@ -117,24 +117,26 @@ impl Engine {
     }
 
     /// What the levels of a record look like: a global, a region and an availability-zone name with addresses, of
-    /// the first record that has all three. Empty where none has.
+    /// the record that has most such names. Empty where none has all three.
     pub fn example_names(&self) -> Vec<(&'static str, OwnerName)> {
-        for (key, state) in self.records.iter().filter(|(key, _)| key.kind == RecordKind::Service) {
-            let mut found = std::collections::BTreeMap::new();
-            for name in state.names_with_addresses() {
-                let level = match self.role(name, key) {
-                    Role::Global => (0, "global"),
-                    Role::Region(_) => (1, "region"),
-                    Role::AvailabilityZone(..) => (2, "availability zone"),
-                    Role::Prefix | Role::Host => continue,
-                };
-                found.entry(level).or_insert(name);
-            }
-            if found.len() == 3 {
-                return found.into_iter().map(|((_, level), name)| (level, name.clone())).collect();
-            }
+        let services = self.records.iter().filter(|(key, _)| key.kind == RecordKind::Service);
+        // The first of those that have equally many.
+        let best = services.rev().max_by_key(|(_, state)| state.names_with_addresses().count());
+        let Some((key, state)) = best else { return Vec::new() };
+        let mut found = std::collections::BTreeMap::new();
+        for name in state.names_with_addresses() {
+            let level = match self.role(name, key) {
+                Role::Global => (0, "global"),
+                Role::Region(_) => (1, "region"),
+                Role::AvailabilityZone(..) => (2, "availability zone"),
+                Role::Prefix | Role::Host => continue,
+            };
+            found.entry(level).or_insert(name);
         }
-        Vec::new()
+        if found.len() < 3 {
+            return Vec::new();
+        }
+        found.into_iter().map(|((_, level), name)| (level, name.clone())).collect()
     }
 
     fn losers(&self, name: &OwnerName, winner: Option<&Winner<'_>>) -> Vec<String> {

@@ -210,12 +210,22 @@ impl Engine {
                     let key = loser.key();
                     let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {winner}"));
                     let finding = self.record_object(&key).map_or(finding.clone(), |object| located(finding, object));
-                    findings.push(finding.about(&key).help("the older object keeps a name; give this one another"));
+                    let help = if self.published().is_reserved(name) {
+                        "static records and the zone's own names come before records"
+                    } else {
+                        "the older object keeps a name; give this one another"
+                    };
+                    findings.push(finding.about(&key).help(help));
                 }
             }
         }
         for state in self.records.values() {
-            let reserved = |name: &OwnerName| !contested.contains(name) && self.published().is_reserved(name);
+            let left_out = |name: &OwnerName| {
+                let zone = self.zones.zone_of(name).map(|index| &self.zones.list[index]);
+                zone.is_some_and(|zone| zone.refuses(name, false).is_some())
+            };
+            let reserved =
+                |name: &OwnerName| !contested.contains(name) && !left_out(name) && self.published().is_reserved(name);
             for claim in state.claims().iter().filter(|claim| reserved(&claim.name)) {
                 let message = format!("{} belongs to static records or the zone itself", claim.name);
                 let finding = Finding::new(FindingCode::NameTaken, message).about(state.claimant.key());
@@ -296,6 +306,14 @@ impl Engine {
                 about(FindingCode::NoTargets, message)
                     .help(format!("`mcdns explain` says why for each cluster of {}", key.name)),
             );
+        }
+        let has_static = self.zones.list.iter().any(|zone| zone.static_zone.is_some());
+        for name in computed.wanted.keys().filter(|_| has_static) {
+            let zone = self.zones.zone_of(name).map(|index| &self.zones.list[index]);
+            if let Some(cut) = zone.and_then(|zone| zone.delegation_above(name)) {
+                let message = format!("{name} is below the delegation of {cut}: published, but not answered here");
+                findings.push(about(FindingCode::ZoneOccluded, message));
+            }
         }
         if key.kind == RecordKind::Ingress {
             for claim in computed.claims.iter().filter(|claim| self.zones.zone_of(&claim.name).is_none()) {

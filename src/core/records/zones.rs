@@ -110,6 +110,15 @@ impl Zones {
         self.by_apex.get(apex).map(|&index| &self.list[index])
     }
 
+    /// Names in zones of Domains that static records or name servers hold, so that no record can have them.
+    pub(crate) fn reserved_names(&self) -> impl Iterator<Item = &OwnerName> {
+        let zones = self.list.iter().filter(|zone| !zone.domains.is_empty());
+        zones.flat_map(|zone| {
+            let fixed = zone.static_zone.iter().flat_map(|static_zone| static_zone.names.keys());
+            fixed.chain(&zone.server_names)
+        })
+    }
+
     /// True if a zone of this apex (wire format) has Domains, so that level names are made in it.
     pub(crate) fn has_domains(&self, apex: &[u8]) -> bool {
         self.by_apex.get(&WireKey(apex)).is_some_and(|&index| !self.list[index].domains.is_empty())
@@ -159,7 +168,9 @@ impl Zones {
             add(parent.generated.entry(apex).or_default(), name_server_rrset(&servers));
             for (name, rrsets) in glue.into_iter().filter(|(_, rrsets)| !rrsets.is_empty()) {
                 let here = parent.generated.entry(name).or_default();
-                rrsets.into_iter().for_each(|rrset| add(here, rrset));
+                for rrset in rrsets {
+                    add(here, rrset);
+                }
             }
         }
     }
@@ -199,8 +210,28 @@ impl ZoneInfo {
         } else if alias && self.name_servers.iter().any(|server| server.name == *name) {
             Some("an NS record must not point to a CNAME (RFC 2181 section 10.3)".to_owned())
         } else {
-            None
+            let dname = self.static_above(name, RecordType::DNAME)?;
+            Some(format!("no name may stand below the DNAME at {dname} (RFC 6672 section 2.4)"))
         }
+    }
+
+    /// The static delegation that `name` lies below, so that this server refers to others instead of answering.
+    pub(crate) fn delegation_above(&self, name: &OwnerName) -> Option<OwnerName> {
+        self.static_above(name, RecordType::NS).filter(|owner| *owner != self.apex)
+    }
+
+    /// The closest name above `name` at which static records have an RRset of this type.
+    fn static_above(&self, name: &OwnerName, record_type: RecordType) -> Option<OwnerName> {
+        let static_zone = self.static_zone.as_deref()?;
+        let mut above = name.parent();
+        while let Some(owner) = above.filter(|owner| owner.is_at_or_below(&self.apex)) {
+            let rrsets = static_zone.names.get(&owner).map_or(&[][..], Vec::as_slice);
+            if rrsets.iter().any(|rrset| rrset.record_type == record_type) {
+                return Some(owner);
+            }
+            above = owner.parent();
+        }
+        None
     }
 
     /// Puts the addresses of a name server into the zone.

@@ -175,14 +175,11 @@ fn contribution(candidate: &Candidate<'_>, known: &BTreeMap<Arc<str>, HostAddres
                     continue;
                 }
                 for &address in resolved {
-                    match target::usable(address) {
-                        Some(address) => {
-                            addresses.insert(address);
-                        }
-                        None => {
-                            let text = format!("{address} of {host}");
-                            normalised.problems.push(TargetProblem::Unreachable(text.into()));
-                        }
+                    if let Some(address) = target::usable(address) {
+                        addresses.insert(address);
+                    } else {
+                        let text = format!("{address} of {host}");
+                        normalised.problems.push(TargetProblem::Unreachable(text.into()));
                     }
                 }
             }
@@ -277,6 +274,16 @@ mod tests {
         let one = load_balancer("10.0.0.1");
         let candidates = [candidate("c1", Standing::Counted, &nowhere), candidate("c2", Standing::Withdrawn, &one)];
         assert_eq!(choices(&candidates), [Choice::NoAddress, Choice::KeptAllDown]);
+    }
+
+    #[test]
+    fn an_address_that_no_client_can_reach_is_told_also_behind_a_host_name() {
+        let items = [LoadBalancerItem { ip: None, hostname: Some("lb.test".into()) }];
+        let addresses = vec![IpAddr::from([10, 0, 0, 1]), IpAddr::from([127, 0, 0, 1])];
+        let known = BTreeMap::from([(Arc::from("lb.test"), HostAddressesFact { addresses, ttl: None })]);
+        let chosen = choose(&[candidate("c1", Standing::Counted, &items)], &known);
+        assert_eq!(chosen.contributions[0].addresses, BTreeSet::from([IpAddr::from([10, 0, 0, 1])]));
+        assert_eq!(chosen.contributions[0].problems, [TargetProblem::Unreachable("127.0.0.1 of lb.test".into())]);
     }
 
     #[test]

@@ -298,6 +298,41 @@ fn static_records_come_before_records_and_these_before_foreign_ones() {
 }
 
 #[test]
+fn names_below_static_delegations_are_told_and_below_a_dname_left_out() {
+    let zones = vec![static_zone(&[
+        ("example.com", RecordType::NS, name("ns.other.test").as_wire()),
+        ("eu.example.com", RecordType::NS, name("ns.other.test").as_wire()),
+        ("old.example.com", RecordType::DNAME, name("other.test").as_wire()),
+    ])];
+    let mut federation = Federation::with(Options { zones, ..options() });
+    federation.observe(of("c1 us/us1: 10.20.30.1"));
+    let federation = federation.ingress_record(&["www.eu.example.com", "www.old.example.com"], 0);
+    assert_eq!(federation.endpoints(RecordKind::Ingress), ["www.eu.example.com 180 A 10.20.30.1"]);
+    assert!(!zone(&federation, "example.com").iter().any(|line| line.starts_with("www.old.")));
+    let mut findings = federation.findings();
+    findings.sort();
+    assert_eq!(findings, ["name-left-out", "zone-occluded"]);
+}
+
+#[test]
+fn a_level_that_static_records_hold_is_a_conflict_like_any_other() {
+    let level = "nginx.test.galactic.svc.us.example.com";
+    let zones = vec![static_zone(&[
+        ("example.com", RecordType::NS, name("ns.other.test").as_wire()),
+        (level, RecordType::A, &[192, 0, 2, 1]),
+    ])];
+    let mut federation = Federation::with(Options { zones, ..options() });
+    federation.observe(of("c1 us/us1: 10.20.30.1"));
+    let federation = federation.service_record(ServiceRecordFact::default());
+    assert!(zone(&federation, "example.com").contains(&format!("{level} A 192.0.2.1")));
+    assert_eq!(
+        federation.message(RecordKind::Service, "Conflict"),
+        format!("{level} belongs to static records or the zone itself")
+    );
+    assert_eq!(federation.findings(), ["name-taken"]);
+}
+
+#[test]
 fn our_own_output_is_never_input() {
     let stale = ForeignRrset {
         owner: "stale.example.com".to_owned(),
