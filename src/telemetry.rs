@@ -4,14 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
+use crate::settings::LogFormat;
 
 /// Starts logging. `level` is a level or a filter as of `tracing-subscriber` (`info,mcdns_serve=debug`).
 ///

@@ -21,7 +21,7 @@ use mcdns_core::{
 use crate::{
     args::{Arguments, Color, Command},
     output::{Colour, Output},
-    settings::{EmptyLevels, LogFormat, Settings, SettingsError, StatusEntries},
+    settings::{Settings, SettingsError},
     telemetry,
 };
 
@@ -79,11 +79,7 @@ fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
 }
 
 fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {
-    let format = match settings.log_format.value {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
-    telemetry::start(format, &settings.log_level.value).map_err(anyhow::Error::msg)?;
+    telemetry::start(settings.log_format.value, &settings.log_level.value).map_err(anyhow::Error::msg)?;
     match &arguments.command {
         Command::Run(_) => run::run(settings, output),
         Command::Serve(serve) => serve::serve(&serve.files, &settings, output),
@@ -119,14 +115,8 @@ fn core_options(settings: &Settings) -> (core_records::Options, Vec<Finding>) {
     let options = core_records::Options {
         system_namespace: settings.system_namespace.value.as_str().into(),
         grace_seconds: i64::try_from(settings.grace.value.as_secs()).unwrap_or(i64::MAX),
-        empty_levels: match settings.empty_levels.value {
-            EmptyLevels::Climb => core_records::EmptyLevels::Climb,
-            EmptyLevels::Omit => core_records::EmptyLevels::Omit,
-        },
-        status_entries: match settings.status_entries.value {
-            StatusEntries::All => core_records::StatusEntries::All,
-            StatusEntries::WithTargets => core_records::StatusEntries::WithTargets,
-        },
+        empty_levels: settings.empty_levels.value,
+        status_entries: settings.status_entries.value,
         advertise: settings.advertised(),
         zones,
     };

@@ -32,6 +32,7 @@ use mcdns_core::{
     check::{Finding, FindingCode},
     dns::OwnerName,
     model::{LabelOperator, LabelRequirement, LabelSelector},
+    records::{EmptyLevels, StatusEntries},
 };
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
@@ -99,24 +100,6 @@ pub struct Flags {
     pub admin: Option<SocketAddr>,
     /// `--log-format`.
     pub log_format: Option<LogFormat>,
-}
-
-/// What becomes of a level without targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EmptyLevels {
-    /// Its name is a CNAME to the level above, as in KubeFed.
-    Climb,
-    /// It has no name.
-    Omit,
-}
-
-/// Which clusters a record's status lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusEntries {
-    /// Every one, as in KubeFed.
-    All,
-    /// Those with targets.
-    WithTargets,
 }
 
 /// The form of log lines.
@@ -241,15 +224,15 @@ impl Settings {
             "emptyLevels",
             None,
             EmptyLevels::Climb,
-            |text| parse::word(text, &EmptyLevels::WORDS),
-            |value| word_of(*value, &EmptyLevels::WORDS),
+            |text| parse::word(text, &EMPTY_LEVELS),
+            |value| word_of(*value, &EMPTY_LEVELS),
         );
         let status_entries = layers.value(
             "statusEntries",
             None,
             StatusEntries::All,
-            |text| parse::word(text, &StatusEntries::WORDS),
-            |value| word_of(*value, &StatusEntries::WORDS),
+            |text| parse::word(text, &STATUS_ENTRIES),
+            |value| word_of(*value, &STATUS_ENTRIES),
         );
         let dns_endpoint_groups = layers.values(
             "dnsEndpoints.groups",
@@ -305,13 +288,11 @@ impl Settings {
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
-impl EmptyLevels {
-    const WORDS: [(&str, Self); 2] = [("climb", Self::Climb), ("omit", Self::Omit)];
-}
-
-impl StatusEntries {
-    const WORDS: [(&str, Self); 2] = [("all", Self::All), ("withTargets", Self::WithTargets)];
-}
+/// The words of `emptyLevels`.
+const EMPTY_LEVELS: [(&str, EmptyLevels); 2] = [("climb", EmptyLevels::Climb), ("omit", EmptyLevels::Omit)];
+/// The words of `statusEntries`.
+const STATUS_ENTRIES: [(&str, StatusEntries); 2] =
+    [("all", StatusEntries::All), ("withTargets", StatusEntries::WithTargets)];
 
 impl LogFormat {
     /// The words that mean it.

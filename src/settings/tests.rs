@@ -16,7 +16,7 @@ serve:
   advertise: [192.0.2.1, '2001:db8::1']
   listen:
     - {address: 127.0.0.1:5300, transports: [udp, tcp]}
-    - {address: '[::1]:5301', transports: [tcp]}
+    - {address: '[::1]:5301', transports: [tcp, udp]}
     - 127.0.0.1:5302
   zones:
     - apex: example.com
@@ -97,7 +97,7 @@ fn every_key_of_this_version_is_read() {
         ("sources.kubernetes.systemNamespace", "federation"),
         ("sources.kubernetes.health.grace", "5m"),
         ("serve.advertise", "192.0.2.1, 2001:db8::1"),
-        ("serve.listen", "127.0.0.1:5300, [::1]:5301 (tcp), 127.0.0.1:5302"),
+        ("serve.listen", "127.0.0.1:5300, [::1]:5301, 127.0.0.1:5302"),
         ("serve.zones[0].apex", "example.com"),
         ("serve.zones[0].nameServers", "ns1.example.com (192.0.2.1 2001:db8::1), ns.example.net"),
         ("serve.zones[0].soa.refresh", "3600"),
@@ -262,6 +262,11 @@ fn each_fault_names_its_place_and_what_would_be_right() {
             "settings.yaml:2:11: error[refused-setting]: stateDir: is a mapping\n  help: write a single value",
         ),
         (
+            "version: 1\nserve:\n  listen: [{address: 127.0.0.1:5300, transports: [udp]}]\n",
+            "settings.yaml:3:50: error[refused-setting]: serve.listen[0].transports: must name both udp and tcp: a DNS \
+             server has both (RFC 7766 section 5)\n  help: write [udp, tcp], or leave it out",
+        ),
+        (
             "version: 1\nmemberSelector: {matchExpressions: [{key: a, operator: In}]}\n",
             "settings.yaml:2:37: error[refused-setting]: memberSelector.matchExpressions[0]: has no values\n  \
              help: In and NotIn need at least one",
@@ -282,7 +287,7 @@ sources:
     health: {mode: auto, period: 10s, timeout: 3s, failureThreshold: 3, successThreshold: 1, grace: 60s}
   skydns: {endpoints: [http://127.0.0.1:2379], prefix: /skydns, zones: [example.org]}
 serve:
-  listen: [{address: 127.0.0.1:8530, transports: [udp], certificate: c, key: k}]
+  listen: [{address: 127.0.0.1:8530, transports: [udp, tcp], certificate: c, key: k}]
   keys: [{name: transfer-key, algorithm: hmac-sha256, secretFile: s}]
   zones: [{apex: example.com, transfer: {allow: [127.0.0.0/8]}}]
 publish: {manager: prod}

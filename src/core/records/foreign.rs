@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     check::{Finding, FindingCode},
-    dns::{OwnerName, RecordType, Rrset, Ttl, parse_rdata},
+    dns::{OwnerName, RecordType, Rrset, Ttl, parse_rdata, parse_rdata_text},
     model::{Fact, ForeignRrset, Kind, NamespacedName, Object, ObjectKey, RecordKind},
 };
 
@@ -64,18 +64,31 @@ impl Context<'_> {
             Ok(ttl) if ttl <= i32::MAX.cast_unsigned() => ttl,
             _ => return Err(format!("recordTTL {} is not between 0 and 2147483647", written.ttl)),
         };
-        if matches!(record_type, RecordType::SOA | RecordType::OPT | RecordType::DNAME) {
-            return Err(format!("recordType {record_type} cannot come from a DNSEndpoint"));
+        if let Some(why) = refused(record_type) {
+            return Err(format!("recordType {record_type} cannot come from a DNSEndpoint: {why}"));
         }
-        let at_apex = self.zones.by_apex(&owner).is_some();
-        if at_apex && matches!(record_type, RecordType::CNAME | RecordType::NS) {
-            return Err(format!("{record_type} cannot be set at the apex of a zone from a DNSEndpoint"));
+        if record_type == RecordType::CNAME && self.zones.by_apex(&owner).is_some() {
+            return Err("CNAME cannot be set at the apex of a zone from a DNSEndpoint".to_owned());
         }
         if written.targets.is_empty() {
             return Err(format!("{owner} {record_type} has no targets"));
         }
         let data = written.targets.iter().map(|target| rdata(record_type, target)).collect::<Result<Vec<_>, _>>()?;
         Ok((owner, Rrset::new(record_type, ttl, data)))
+    }
+}
+
+/// Why RRsets of this type are not taken from others; none if they are. What stands at a name may not take away
+/// the names below it, which are other people's.
+fn refused(record_type: RecordType) -> Option<&'static str> {
+    match record_type {
+        RecordType::NS | RecordType::DS => Some("delegate with a Domain or in static records"),
+        RecordType::DNAME => Some("it would take away all names below"),
+        RecordType::SOA => Some("the zone has its own"),
+        // SIG, KEY, NXT, RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, CDS, CDNSKEY, ZONEMD.
+        RecordType(24 | 25 | 30 | 46..=48 | 50 | 51 | 59 | 60 | 63) => Some("the zone is not signed"),
+        _ if record_type.is_meta() => Some("it is no type of data"),
+        _ => None,
     }
 }
 
@@ -98,13 +111,13 @@ fn rdata(record_type: RecordType, target: &str) -> Result<Box<[u8]>, String> {
         let fitting = fitting.ok_or_else(|| format!("target `{target}` is of the other address family"))?;
         return Ok(fitting.data()[0].clone());
     }
-    let fields: Vec<&str> = match record_type {
-        // external-dns writes the whole text as one target, quoted or not.
-        RecordType::TXT if !target.starts_with('"') => vec![target],
-        RecordType::TXT => vec![target.trim_matches('"')],
-        _ => target.split_ascii_whitespace().collect(),
+    // external-dns writes the whole text as one target, in quotes or without any.
+    let data = if record_type == RecordType::TXT && !target.starts_with('"') {
+        parse_rdata(record_type, &[target], &OwnerName::root())
+    } else {
+        parse_rdata_text(record_type, target, &OwnerName::root())
     };
-    parse_rdata(record_type, &fields, &OwnerName::root()).map_err(|error| format!("target `{target}`: {error}"))
+    data.map_err(|error| format!("target `{target}`: {error}"))
 }
 
 /// All foreign names, who gives them, and the merged view in which the oldest DNSEndpoint has a name.

@@ -332,6 +332,47 @@ fn a_level_that_static_records_hold_is_a_conflict_like_any_other() {
     assert_eq!(federation.findings(), ["name-taken"]);
 }
 
+#[rstest]
+#[case::a_delegation("NS", "ns.other.test")]
+#[case::a_redirection("DNAME", "other.test")]
+#[case::an_alias_at_the_apex("CNAME", "other.test")]
+#[case::a_signature("NSEC", "b.example.com. A")]
+#[case::a_question_type("ANY", "\\# 0")]
+fn what_would_hide_or_break_other_names_is_not_taken_from_others(#[case] record_type: &str, #[case] target: &str) {
+    let owner = if record_type == "CNAME" { "example.com" } else { "svc.example.com" };
+    let rrset = ForeignRrset {
+        owner: owner.to_owned(),
+        record_type: record_type.to_owned(),
+        targets: vec![target.to_owned()],
+        ttl: 0,
+    };
+    let mut federation = Federation::of("c1 us/us1: 10.20.30.1").service_record(ServiceRecordFact::default());
+    let before = federation.served();
+    federation.observe(vec![host_object(Kind::ForeignRrsets, "test", "odd", Fact::ForeignRrsets(vec![rrset]))]);
+    assert_eq!(federation.served(), before);
+    assert_eq!(federation.findings(), ["foreign-rrset"]);
+}
+
+#[rstest]
+#[case("TXT", "two words", "\"two words\"")]
+#[case("TXT", "\"two words\" \"more\"", "\"two words\" \"more\"")]
+#[case("CAA", "0 issue \"ca.example.net\"", "0 issue \"ca.example.net\"")]
+fn quotes_of_foreign_targets_are_those_of_master_files(
+    #[case] record_type: &str,
+    #[case] target: &str,
+    #[case] expected: &str,
+) {
+    let rrset = ForeignRrset {
+        owner: "x.example.com".to_owned(),
+        record_type: record_type.to_owned(),
+        targets: vec![target.to_owned()],
+        ttl: 0,
+    };
+    let mut federation = Federation::of("");
+    federation.observe(vec![host_object(Kind::ForeignRrsets, "test", "odd", Fact::ForeignRrsets(vec![rrset]))]);
+    assert_eq!(federation.served(), [format!("x.example.com 180 {record_type} {expected}")]);
+}
+
 #[test]
 fn our_own_output_is_never_input() {
     let stale = ForeignRrset {
