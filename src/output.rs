@@ -28,8 +28,17 @@ pub enum Colour {
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     colour_out: bool,
-    colour_err: bool,
+    stderr: Stderr,
     terminal: bool,
+}
+
+/// What standard error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stderr {
+    Plain,
+    Coloured,
+    /// A log for programs, so what is said there is logged.
+    Log,
 }
 
 /// Colours that things have here.
@@ -57,7 +66,15 @@ impl Output {
             Colour::Auto => terminal && !plain,
         };
         let terminal = io::stdout().is_terminal();
-        Self { colour_out: wanted(terminal), colour_err: wanted(io::stderr().is_terminal()), terminal }
+        let stderr = if wanted(io::stderr().is_terminal()) { Stderr::Coloured } else { Stderr::Plain };
+        Self { colour_out: wanted(terminal), stderr, terminal }
+    }
+
+    /// The same where programs read standard error: everything there becomes a line of the log, which has been
+    /// started.
+    #[must_use]
+    pub fn for_programs(self) -> Self {
+        Self { stderr: Stderr::Log, ..self }
     }
 
     /// True if a person reads standard output.
@@ -85,18 +102,32 @@ impl Output {
 
     /// Writes a line for people to standard error.
     pub fn say(&self, line: &str) {
+        if self.stderr == Stderr::Log {
+            tracing::info!(text = line, "told");
+            return;
+        }
         // Nobody is left to tell if standard error is gone.
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
     /// Writes an error with its causes to standard error; what would help comes last, on lines of its own.
     pub fn error(&self, error: &anyhow::Error) {
-        let head = painted(self.colour_err, Paint::Bad, "error:");
+        if self.stderr == Stderr::Log {
+            tracing::error!(error = help_last(error), "the command failed");
+            return;
+        }
+        let head = painted(self.stderr == Stderr::Coloured, Paint::Bad, "error:");
         self.say(&format!("{head} {}", help_last(error)));
     }
 
     /// Writes findings to standard error, with a line that counts them.
     pub fn findings(&self, findings: &[Finding]) {
+        if self.stderr == Stderr::Log {
+            for finding in findings {
+                tracing::warn!(finding = finding.to_string(), "finding");
+            }
+            return;
+        }
         for finding in findings {
             self.say(&self.finding(finding));
         }
@@ -117,7 +148,7 @@ impl Output {
             Severity::Info => Paint::Faint,
         };
         let tag = format!("{word}[{}]", finding.code.as_str());
-        text.replacen(&tag, &painted(self.colour_err, paint, &tag), 1)
+        text.replacen(&tag, &painted(self.stderr == Stderr::Coloured, paint, &tag), 1)
     }
 
     /// A table: drawn on a terminal, tab-separated in a pipe.
@@ -187,7 +218,7 @@ fn painted(colours: bool, paint: Paint, text: &str) -> String {
 mod tests {
     use super::*;
 
-    const PIPE: Output = Output { colour_out: false, colour_err: false, terminal: false };
+    const PIPE: Output = Output { colour_out: false, stderr: Stderr::Plain, terminal: false };
 
     #[test]
     fn a_table_in_a_pipe_has_tabs_and_no_colours() {

@@ -2,13 +2,9 @@
 
 mod program;
 
-use std::{
-    fs::{self, File},
-    io::Write,
-    path::Path,
-};
+use std::{fs, path::Path};
 
-use program::{Program, Scratch, dig::Dig, edit, eventually, replace, repository, text, until_equal};
+use program::{Program, Scratch, edit, eventually, replace, repository, text, until_equal};
 
 const CLOUD: &str = "deploy/demo/two-regions";
 const METAL: &str = "deploy/demo/bare-metal";
@@ -52,7 +48,7 @@ fn a_level_without_targets_climbs_by_cname_and_the_whole_chain_is_answered() {
     // The chain of a family that its end does not have ends in a negative answer, with the SOA that says so.
     let other = program.dig("checkout.shop.galactic.svc.ap-northeast-1c.ap-northeast-1.example.com AAAA");
     assert_eq!((other.status.as_str(), other.answer.as_slice()), ("NOERROR", &owned(&chain[..2])[..]));
-    assert_negative(&other, "example.com");
+    other.assert_negative("example.com");
 
     // The name of dnsPrefix is the start of a chain too.
     let prefix = program.dig("web.example.com A").ordered();
@@ -103,7 +99,7 @@ fn a_negative_answer_has_the_soa_with_the_ttl_that_its_absence_may_be_kept_for()
     ] {
         let reply = program.dig(question);
         assert_eq!((reply.status.as_str(), reply.answer.len()), (status, 0), "{}", reply.text);
-        assert_negative(&reply, "example.com");
+        reply.assert_negative("example.com");
     }
 }
 
@@ -182,7 +178,7 @@ fn an_endpoint_that_goes_not_ready_is_withdrawn_and_comes_back() {
     assert!(program.serial("example.com") > before, "the serial moves with the content");
 
     edit(&file, "conditions: {ready: false}", "conditions: {ready: true}");
-    until_data(&program, WEB_OHIO_A, &["192.0.2.11", "192.0.2.12"]);
+    program.until_data(WEB_OHIO_A, &["192.0.2.11", "192.0.2.12"]);
     assert_eq!(program.data(WEB).len(), 4);
 }
 
@@ -193,11 +189,11 @@ fn an_address_in_the_hosts_file_changes_the_answer() {
     let program = Program::run(&directory);
     assert_eq!(program.data("checkout.shop.galactic.svc.example.com"), ["192.0.2.41"]);
     edit(&directory.join("hosts"), "192.0.2.41 ", "192.0.2.42 ");
-    until_data(&program, "checkout.shop.galactic.svc.example.com", &["192.0.2.42"]);
+    program.until_data("checkout.shop.galactic.svc.example.com", &["192.0.2.42"]);
     // Written in place, as an editor does that keeps the file.
     let hosts = fs::read_to_string(directory.join("hosts")).expect("a hosts file");
     fs::write(directory.join("hosts"), hosts.replace("192.0.2.42 ", "192.0.2.43 ")).expect("a hosts file");
-    until_data(&program, "checkout.shop.galactic.svc.example.com", &["192.0.2.43"]);
+    program.until_data("checkout.shop.galactic.svc.example.com", &["192.0.2.43"]);
 }
 
 #[test]
@@ -230,10 +226,10 @@ fn a_file_that_is_gone_withdraws_what_stood_in_it() {
     let file = directory.join("members/ohio-1/web.yaml");
     let kept = fs::read_to_string(&file).expect("a file");
     fs::remove_file(&file).expect("a file that can be removed");
-    until_data(&program, WEB, &["192.0.2.21", "198.51.100.31"]);
+    program.until_data(WEB, &["192.0.2.21", "198.51.100.31"]);
     // A new file with the same content counts at once.
     replace(&directory.join("members/ohio-1/other.yaml"), &kept);
-    until_data(&program, WEB, &["192.0.2.11", "192.0.2.12", "192.0.2.21", "198.51.100.31"]);
+    program.until_data(WEB, &["192.0.2.11", "192.0.2.12", "192.0.2.21", "198.51.100.31"]);
     // A record that is deleted takes all its names along.
     let shop = fs::read_to_string(directory.join("host/shop.yaml")).expect("a file");
     let ingress_only = shop.split("---\n").last().expect("a document").to_owned();
@@ -261,7 +257,7 @@ fn a_broken_file_keeps_its_last_good_state_until_it_is_mended() {
         &file,
         &good.replace("a1f0web-1111.elb.us-east-2.amazonaws.test", "d4c3pay-4444.elb.us-east-2.amazonaws.test"),
     );
-    until_data(&program, WEB_OHIO_A, &["192.0.2.41"]);
+    program.until_data(WEB_OHIO_A, &["192.0.2.41"]);
     until_equal("nothing is wrong any more", &(200, "[]".to_owned()), || program.page("/findings"));
 }
 
@@ -292,13 +288,13 @@ fn a_cluster_whose_grace_is_over_climbs_until_it_is_ready_again() {
     let clusters = directory.join("host/clusters.yaml");
     let good = fs::read_to_string(&clusters).expect("a file");
     replace(&clusters, &unready(&good, "ohio-1"));
-    until_data(&program, WEB_OHIO_A, &["192.0.2.21"]);
+    program.until_data(WEB_OHIO_A, &["192.0.2.21"]);
     assert_eq!(program.data(WEB), ["192.0.2.21", "198.51.100.31"]);
     // checkout runs in this cluster alone, and all down means all up.
     assert_eq!(program.data("checkout.shop.galactic.svc.example.com"), ["192.0.2.41"]);
 
     replace(&clusters, &good);
-    until_data(&program, WEB_OHIO_A, &["192.0.2.11", "192.0.2.12"]);
+    program.until_data(WEB_OHIO_A, &["192.0.2.11", "192.0.2.12"]);
 }
 
 #[test]
@@ -321,7 +317,63 @@ fn a_cluster_that_has_been_unready_for_long_is_withdrawn_at_once() {
     let (ohio, rest) = clusters.split_once("---\n").expect("documents");
     let rest = rest.replace("- type: Ready\n      status: \"False\"", "- type: Ready\n      status: \"True\"");
     replace(&directory.join("host/clusters.yaml"), &format!("{ohio}---\n{rest}"));
-    until_data(&program, WEB, &["192.0.2.21", "198.51.100.31"]);
+    program.until_data(WEB, &["192.0.2.21", "198.51.100.31"]);
+}
+
+#[test]
+fn a_cluster_that_joins_brings_its_levels_and_one_that_leaves_takes_them_along() {
+    let scratch = Scratch::new();
+    let directory = scratch.copy_of(CLOUD);
+    let program = Program::run(&directory);
+    let paris = "web.shop.galactic.svc.eu-west-3a.eu-west-3.example.com";
+    assert_eq!(program.dig(paris).status, "NXDOMAIN");
+
+    // A whole member arrives, as `git pull` or `cp -r` brings it: first its objects, then the cluster.
+    let member = directory.join("members/paris-1");
+    fs::create_dir(&member).expect("a folder");
+    for file in ["nodes.yaml", "web.yaml"] {
+        let text = fs::read_to_string(directory.join("members/ohio-2").join(file)).expect("a file");
+        let text = text.replace("us-east-2c", "eu-west-3a").replace("us-east-2\n", "eu-west-3\n");
+        let text = text.replace("hostname: b2e1web-2222.elb.us-east-2.amazonaws.test", "ip: 203.0.113.7");
+        fs::write(member.join(file), text).expect("a file that can be written");
+    }
+    let clusters = fs::read_to_string(directory.join("host/clusters.yaml")).expect("a file");
+    let paris_1 = clusters.split("---\n").find(|one| one.contains("name: ohio-2\n")).expect("a cluster");
+    fs::write(directory.join("host/paris-1.yaml"), paris_1.replace("ohio-2", "paris-1")).expect("a file");
+    program.until_data(paris, &["203.0.113.7"]);
+    assert_eq!(program.data(WEB).len(), 5);
+    // A service that is not there climbs from the new levels too.
+    assert_eq!(program.data("checkout.shop.galactic.svc.eu-west-3.example.com"), ["192.0.2.41"]);
+
+    fs::remove_file(directory.join("host/paris-1.yaml")).expect("a file that can be removed");
+    until_equal("its names are gone", &"NXDOMAIN".to_owned(), || program.dig(paris).status);
+    assert_eq!(program.data(WEB).len(), 4);
+}
+
+#[test]
+fn static_records_stand_beside_the_names_of_a_domain_and_are_followed() {
+    let scratch = Scratch::new();
+    let directory = scratch.copy_of(CLOUD);
+    let zone = scratch.path("example.com.zone");
+    fs::copy(repository().join(EXAMPLE), &zone).expect("a copy");
+    let settings = scratch.path("settings.yaml");
+    let lines = format!("version: 1\nserve:\n  zones:\n    - {{apex: example.com, file: {}}}\n", text(&zone));
+    fs::write(&settings, lines).expect("settings");
+    let program = Program::run_with(&[text(&directory), "--settings", text(&settings)]);
+    assert_eq!(program.data("mail.example.com A"), ["192.0.2.25"]);
+    assert_eq!(program.data(WEB).len(), 4);
+    // Static records come first, name by name.
+    assert_eq!(program.data("web.example.com A"), ["192.0.2.80", "192.0.2.81", "192.0.2.82"]);
+
+    edit(&zone, "A    192.0.2.25", "A    192.0.2.26");
+    program.signal(rustix::process::Signal::HUP);
+    program.until_data("mail.example.com A", &["192.0.2.26"]);
+    fs::remove_file(&zone).expect("a file that can be removed");
+    program.signal(rustix::process::Signal::HUP);
+    // A change elsewhere shows that it has been looked at.
+    edit(&directory.join("hosts"), "192.0.2.41 ", "192.0.2.42 ");
+    program.until_data("checkout.shop.galactic.svc.example.com", &["192.0.2.42"]);
+    assert_eq!(program.data("mail.example.com A"), ["192.0.2.26"]);
 }
 
 #[test]
@@ -367,165 +419,6 @@ fn the_lines_that_run_prints_can_be_pasted() {
     }
 }
 
-#[test]
-fn a_master_file_is_served_with_everything_in_it() {
-    let program = Program::serve(&[&repository().join(EXAMPLE)]);
-    let dig = |question: &str| program.dig(question);
-
-    assert_eq!(
-        dig("example.com MX").ordered(),
-        ["example.com. 3600 IN MX 10 mail.example.com.", "example.com. 3600 IN MX 20 backup.example.net."]
-    );
-    assert_eq!(dig("web.example.com A").ordered().len(), 3);
-    assert_eq!(
-        dig("blog.example.com AAAA").answer,
-        [
-            "blog.example.com. 3600 IN CNAME www.example.com.",
-            "www.example.com. 3600 IN CNAME web.example.com.",
-            "web.example.com. 300 IN AAAA 2001:db8::80",
-        ]
-    );
-    assert_eq!(dig("docs.example.com A").answer, ["docs.example.com. 3600 IN CNAME example.github.io."]);
-    assert_eq!(dig("any.thing.apps.example.com A").answer, ["any.thing.apps.example.com. 3600 IN A 192.0.2.90"]);
-    assert_eq!(dig("below.fixed.apps.example.com A").status, "NXDOMAIN");
-    assert_eq!(dig("unknown.example.com TYPE65400").answer, ["unknown.example.com. 3600 IN TYPE65400 \\# 4 0A000001"]);
-
-    // RFC 6672: the DNAME, and the CNAME made of it.
-    let dname = dig("a.old.example.com A");
-    assert_eq!(dname.answer[0], "old.example.com. 3600 IN DNAME legacy.example.net.");
-    assert!(
-        dname.answer[1].starts_with("a.old.example.com. ") && dname.answer[1].ends_with(" CNAME a.legacy.example.net."),
-        "{}",
-        dname.text
-    );
-
-    for (question, status) in
-        [("deep.example.com A", "NOERROR"), ("v6only.example.com A", "NOERROR"), ("no.example.com A", "NXDOMAIN")]
-    {
-        let reply = dig(question);
-        assert_eq!((reply.status.as_str(), reply.answer.len()), (status, 0), "{}", reply.text);
-        assert_negative(&reply, "example.com");
-    }
-    assert_eq!(dig("www.example.net A").status, "REFUSED");
-}
-
-#[test]
-fn a_delegation_is_answered_by_a_referral_with_glue() {
-    let program = Program::serve(&[&repository().join(EXAMPLE)]);
-    for question in ["host.east.example.com A", "east.example.com NS", "ns1.east.example.com A"] {
-        let mut reply = program.dig(question);
-        reply.authority.sort();
-        reply.additional.sort();
-        assert_eq!(
-            (reply.status.as_str(), reply.is_authoritative(), reply.answer.len()),
-            ("NOERROR", false, 0),
-            "{}",
-            reply.text
-        );
-        assert_eq!(
-            reply.authority,
-            [
-                "east.example.com. 3600 IN NS ns1.east.example.com.",
-                "east.example.com. 3600 IN NS ns2.east.example.com."
-            ]
-        );
-        assert_eq!(
-            reply.additional,
-            [
-                "ns1.east.example.com. 3600 IN A 203.0.113.1",
-                "ns1.east.example.com. 3600 IN AAAA 2001:db8:ea::1",
-                "ns2.east.example.com. 3600 IN A 203.0.113.2",
-            ]
-        );
-    }
-    // The DS belongs to the parent (RFC 4035 section 3.1.4.1).
-    let parent_side = program.dig("west.example.com DS");
-    assert!(parent_side.is_authoritative() && parent_side.answer.len() == 1, "{}", parent_side.text);
-}
-
-#[test]
-fn an_answer_that_does_not_fit_into_udp_is_truncated_and_whole_over_tcp() {
-    let scratch = Scratch::new();
-    let file = scratch.path("big.zone");
-    let mut zone = fs::read_to_string(repository().join(EXAMPLE)).expect("a zone");
-    zone.extend((1..=200).map(|number| format!("\nbig A 192.0.2.{number}")));
-    fs::write(&file, zone + "\n").expect("a zone");
-    let program = Program::serve(&[&file]);
-    for options in ["+ignore +bufsize=4096", "+ignore +noedns", "+ignore +bufsize=1232"] {
-        let reply = program.dig(&format!("big.example.com A {options}"));
-        assert!(reply.flags.split(' ').any(|flag| flag == "tc"), "{options}\n{}", reply.text);
-        let size: usize = reply.text.split("rcvd: ").nth(1).and_then(|size| size.trim().parse().ok()).expect("a size");
-        let limit = if options.contains("noedns") { 512 } else { 1232 };
-        assert!(size <= limit, "{options}: {size} octets");
-    }
-    // dig asks again over TCP by itself.
-    assert_eq!(program.data("big.example.com A").len(), 200);
-}
-
-#[test]
-fn a_changed_master_file_is_served_and_a_broken_one_leaves_its_zone_as_it_was() {
-    let scratch = Scratch::new();
-    let file = scratch.path("example.com.zone");
-    fs::copy(repository().join(EXAMPLE), &file).expect("a copy");
-    let program = Program::serve(&[&file]);
-    assert_eq!(program.serial("example.com"), 2_026_010_100);
-
-    edit(&file, "mail               A    192.0.2.25", "mail               A    192.0.2.26");
-    edit(&file, "2026010100 ", "2026010101 ");
-    until_data(&program, "mail.example.com A", &["192.0.2.26"]);
-    until_equal("the serial is that of the file", &2_026_010_101, || program.serial("example.com"));
-
-    // Names that are gone from the file are gone, and SIGHUP has it read at once.
-    edit(&file, "v6only             AAAA 2001:db8:0:6::1\n", "");
-    program.signal(rustix::process::Signal::HUP);
-    until_equal("the name is gone", &"NXDOMAIN".to_owned(), || program.dig("v6only.example.com AAAA").status);
-
-    // A file without a zone.
-    let good = fs::read_to_string(&file).expect("a zone");
-    replace(&file, "this is no master file\n");
-    program.signal(rustix::process::Signal::HUP);
-    program.until_log_has("error[zone-");
-    assert_eq!(program.data("mail.example.com A"), ["192.0.2.26"]);
-    fs::remove_file(&file).expect("a file");
-    assert_eq!(program.data("mail.example.com A"), ["192.0.2.26"]);
-
-    replace(&file, &good.replace("192.0.2.26", "192.0.2.27"));
-    until_data(&program, "mail.example.com A", &["192.0.2.27"]);
-}
-
-#[test]
-fn one_wrong_record_in_a_changed_master_file_leaves_the_old_zone() {
-    let scratch = Scratch::new();
-    let file = scratch.path("example.com.zone");
-    fs::copy(repository().join(EXAMPLE), &file).expect("a copy");
-    let program = Program::serve(&[&file]);
-    let mut open = File::options().append(true).open(&file).expect("a zone");
-    open.write_all(b"wrong A 192.0.2.300\nlate A 192.0.2.99\n").expect("a zone that can be written");
-    drop(open);
-    program.signal(rustix::process::Signal::HUP);
-    program.until_log_has("error[zone-rdata]");
-    assert_eq!(program.dig("wrong.example.com A").status, "NXDOMAIN");
-    assert_eq!(program.dig("late.example.com A").status, "NXDOMAIN");
-    assert_eq!(program.data("mail.example.com A"), ["192.0.2.25"]);
-}
-
-#[test]
-fn several_master_files_are_several_zones() {
-    let reverse = "zones/examples/2.0.192.in-addr.arpa.zone";
-    let program = Program::serve(&[&repository().join(EXAMPLE), &repository().join(reverse)]);
-    assert_eq!(program.dig("example.com SOA").answer.len(), 1);
-    let reply = program.dig("2.0.192.in-addr.arpa SOA");
-    assert!(reply.is_authoritative() && reply.answer.len() == 1, "{}", reply.text);
-}
-
-/// The SOA alone in the authority section, with the smaller of its TTL and its last field (RFC 2308 section 3).
-#[track_caller]
-fn assert_negative(reply: &Dig, apex: &str) {
-    let [soa] = reply.authority.as_slice() else { panic!("no SOA alone in {}", reply.text) };
-    assert!(soa.starts_with(&format!("{apex}. 30 IN SOA ")) && soa.ends_with(" 30"), "{}", reply.text);
-    assert!(reply.is_authoritative(), "{}", reply.text);
-}
-
 /// KubeFedClusters of which one is not ready, since a time that is not told: grace starts when that is seen.
 fn unready(clusters: &str, cluster: &str) -> String {
     let documents = clusters.split("---\n").map(|document| {
@@ -536,11 +429,6 @@ fn unready(clusters: &str, cluster: &str) -> String {
         (lines.join("\n") + "\n").replacen("status: \"True\"", "status: \"False\"", 1)
     });
     documents.collect::<Vec<_>>().join("---\n")
-}
-
-#[track_caller]
-fn until_data(program: &Program, question: &str, data: &[&str]) {
-    until_equal(&format!("{question} is answered anew"), &owned(data), || program.data(question));
 }
 
 fn owned(texts: &[&str]) -> Vec<String> {

@@ -44,7 +44,7 @@ fn examples_that_serve_files_of_the_repository_start_and_stop() {
 #[test]
 fn examples_that_ask_the_running_program_end_with_0() {
     let program = Program::run(Path::new("deploy/demo/two-regions"));
-    let (server, admin) = (program.server.to_string(), program.admin().to_string());
+    let (server, admin) = (program.server.to_string(), program.admin.to_string());
     let mut count = 0;
     for example in examples() {
         let asks_server = example.starts_with("lookup ") && example.contains("--server 127.0.0.1:5300");

@@ -173,8 +173,14 @@ fn a_port_in_use_is_named_with_what_to_do() {
         refused(arguments, &format!("cannot listen on {taken}"));
         refused(arguments, "choose another port");
     }
-    refused(&["run", DEMO, "--listen", "127.0.0.1:0", "--admin", &taken], &format!("the admin port {taken}"));
-    refused(&["run", DEMO, "--listen", "127.0.0.1:0", "--admin", &taken], "choose another with --admin");
+    for arguments in [
+        &["run", DEMO, "--listen", "127.0.0.1:0", "--admin", &taken][..],
+        &["serve", "zones/examples/example.com.zone", "--listen", "127.0.0.1:0", "--admin", &taken],
+    ] {
+        let told = finish(&mut mcdns(arguments)).expect_code(2).stderr;
+        assert!(told.contains(&format!("the admin port {taken}")), "{told}");
+        assert!(told.contains("choose another with --admin"), "{told}");
+    }
     drop(holder);
 }
 
@@ -219,7 +225,7 @@ fn lookup_ends_with_0_when_servers_agree_and_with_1_when_they_do_not() {
     }
     let table = run(&["lookup", NAME, "A", "--server", &one, "--table"]).expect_code(0);
     assert!(table.stdout.starts_with("SERVER\tSTATUS\tNAME\tTTL\tTYPE\tDATA\n"), "{}", table.told());
-    assert!(table.stdout.contains(&format!("{}\tNOERROR\t{NAME}.\t60\tA\t192.0.2.11\n", one)), "{}", table.told());
+    assert!(table.stdout.contains(&format!("{one}\tNOERROR\t{NAME}.\t60\tA\t192.0.2.11\n")), "{}", table.told());
 
     let missing = run(&["lookup", "nothing.example.com", "--server", &one]).expect_code(0);
     assert_eq!(missing.stdout, "");
@@ -250,7 +256,7 @@ fn explain_without_a_running_program_ends_with_2_and_says_what_to_do() {
 #[test]
 fn explain_asks_the_running_program() {
     let program = Program::run(repository_demo());
-    let admin = program.admin().to_string();
+    let admin = program.admin.to_string();
     let asked = run(&["explain", NAME, "--admin", &admin, "-o", "json"]).expect_code(0);
     let computed = run(&["explain", NAME, DEMO, "-o", "json"]).expect_code(0);
     let json = |finished: &Finished| serde_json::from_str::<serde_json::Value>(&finished.stdout).expect("JSON");
@@ -273,6 +279,23 @@ fn machine_output_goes_to_stdout_and_the_rest_to_stderr() {
     }
     let fine = run(&["check", DEMO]);
     assert_eq!(fine.stdout, "");
+}
+
+#[test]
+fn a_log_for_programs_has_nothing_but_json_on_stderr() {
+    let server = Program::run_with(&[BROKEN, "--log-format", "json"]).stop().expect_code(0);
+    for finished in [
+        server,
+        run(&["records", BROKEN, "--log-format", "json"]),
+        run(&["records", "missing", "--log-format", "json"]),
+        run(&["serve", "zones/broken/zone-soa.zone", "--listen", "127.0.0.1:0", "--log-format", "json"]),
+    ] {
+        assert_ne!(finished.stderr, "");
+        for line in finished.stderr.lines() {
+            let parsed = serde_json::from_str::<serde_json::Value>(line);
+            assert!(parsed.is_ok_and(|line| line["level"].is_string()), "{line}");
+        }
+    }
 }
 
 #[test]

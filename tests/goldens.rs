@@ -168,6 +168,15 @@ fn the_help_of_each_command_is_that_on_file() {
     }
 }
 
+#[test]
+fn a_difference_is_shown_by_the_records_that_come_and_go() {
+    let expected = "a. 60 IN A 192.0.2.1\nb. 60 IN A 192.0.2.2\nc. 60 IN A 192.0.2.3\nd. 60 IN A 192.0.2.4\n";
+    let found = "a. 60 IN A 192.0.2.1\nb. 60 IN A 192.0.2.2\nc. 60 IN A 192.0.2.9\nd. 60 IN A 192.0.2.4\n";
+    let shown = golden::difference(expected, found);
+    let lines = "     2 b. 60 IN A 192.0.2.2\n-    3 c. 60 IN A 192.0.2.3\n+    3 c. 60 IN A 192.0.2.9\n     4 d. 60 IN A 192.0.2.4\n";
+    assert_eq!(shown, lines);
+}
+
 /// Names of the commands in the help of the program.
 fn commands(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

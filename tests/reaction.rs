@@ -1,6 +1,8 @@
 //! From a written file to the changed answer, in the demo: a bound that only a regression of a whole kind breaks.
 //! What it takes exactly is measured by `cargo xtask bench follow`.
 
+#![allow(clippy::panic, reason = "a test fails by a panic")]
+
 mod program;
 
 use std::{

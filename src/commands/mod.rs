@@ -21,7 +21,7 @@ use mcdns_core::{
 use crate::{
     args::{Arguments, Color, Command},
     output::{Colour, Output},
-    settings::{Settings, SettingsError},
+    settings::{LogFormat, Settings, SettingsError},
     telemetry,
 };
 
@@ -48,7 +48,7 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
         Color::Always => Colour::Always,
         Color::Never => Colour::Never,
     };
-    let output = Output::new(colour);
+    let mut output = Output::new(colour);
     let result = match &arguments.command {
         Command::Completions(completions) => {
             let mut script = Vec::new();
@@ -57,7 +57,15 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
             written.map(|()| Outcome::Fine).map_err(Into::into)
         }
         _ => match settings(arguments) {
-            Ok(settings) => with_settings(arguments, settings, output),
+            Ok(settings) => {
+                let log = telemetry::start(settings.log_format.value, &settings.log_level.value);
+                log.map_err(anyhow::Error::msg).and_then(|()| {
+                    if settings.log_format.value == LogFormat::Json {
+                        output = output.for_programs();
+                    }
+                    with_settings(arguments, settings, output)
+                })
+            }
             Err(refused) => {
                 output.findings(&refused.findings);
                 return ExitCode::from(2);
@@ -79,7 +87,6 @@ fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
 }
 
 fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {
-    telemetry::start(settings.log_format.value, &settings.log_level.value).map_err(anyhow::Error::msg)?;
     match &arguments.command {
         Command::Run(_) => run::run(settings, output),
         Command::Serve(serve) => serve::serve(&serve.files, &settings, output),

@@ -131,10 +131,11 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     };
     running.tell_sources();
     running.tell_resolver();
-    welcome(&mut running, &server, admin_address, output);
-
+    // Before anybody is told that it runs: a signal without a listener ends the process on the spot.
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut hangup = signal(SignalKind::hangup())?;
+    welcome(&mut running, &server, admin_address, output);
+
     let result = loop {
         let next = running.until_next();
         tokio::select! {

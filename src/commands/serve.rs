@@ -27,8 +27,9 @@ use crate::{
     settings::{Origin, Settings},
 };
 
-/// How many names of a master file are put into the snapshot at a time.
-const PIECE: usize = 16_384;
+/// In how many pieces a zone is put into the snapshot: each costs memory of its own beside the names still waiting,
+/// and a walk over the whole table.
+const PIECES: usize = 16;
 
 /// Master files and the zones that they give.
 struct Files {
@@ -131,10 +132,11 @@ impl Files {
             ZonePatch { soa: Some(soa), levels: None, names: gone.into_iter().map(|owner| (owner, None)).collect() };
         let removed_zones = BTreeSet::from_iter(other);
         self.apply(&Patch { removed_zones, zones: BTreeMap::from([(apex.clone(), first)]) })?;
+        let piece_length = names.len() / PIECES + 1;
         let mut names = names.into_iter();
         loop {
             let piece: BTreeMap<OwnerName, Option<Entry>> =
-                names.by_ref().take(PIECE).map(|(owner, entry)| (owner, Some(entry))).collect();
+                names.by_ref().take(piece_length).map(|(owner, entry)| (owner, Some(entry))).collect();
             if piece.is_empty() {
                 return Ok(());
             }

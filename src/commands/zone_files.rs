@@ -63,17 +63,17 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// is nothing to serve.
 pub(super) fn read(path: &Path, apex: Option<&OwnerName>) -> (Option<zone::ZoneContents>, Vec<Finding>) {
     let file: Arc<str> = path.display().to_string().into();
-    let text = match fs::read(path) {
+    let octets = match fs::read(path) {
         Ok(octets) => octets,
         Err(error) => {
             let finding = Finding::new(FindingCode::Unreadable, format!("the master file cannot be read: {error}"));
             return (None, vec![finding.at(&file, 0, 0)]);
         }
     };
-    let text = String::from_utf8_lossy(&text);
     let origin = apex.cloned().unwrap_or_else(|| master::origin_of_file(&file));
-    let (records, mut findings) = master::read(&text, &file, &origin, &mut include);
-    drop(text);
+    let (records, mut findings) = master::read(&String::from_utf8_lossy(&octets), &file, &origin, &mut include);
+    // As large as the records that came of it, which are worked on from here.
+    drop(octets);
     let apex = apex.or_else(|| zone::apex_of(&records)).cloned();
     let Some(apex) = apex else {
         let finding = Finding::new(FindingCode::ZoneSoa, "there is no SOA, so this is no zone");

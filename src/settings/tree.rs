@@ -52,8 +52,9 @@ impl Node {
                 let (line, column) = error.location().map_or((0, 0), place_of);
                 let error = error.without_snippet();
                 let mut message = error.to_string();
-                // The place stands in front of the message already.
-                if let Some(end) = message.find(" at line ").or_else(|| message.find('\n')) {
+                // The place stands in front of the message already, and how a program would allow it helps nobody.
+                let ends = [" at line ", ", set DuplicateKeyPolicy", "\n"].map(|end| message.find(end));
+                if let Some(end) = ends.into_iter().flatten().min() {
                     message.truncate(end);
                 }
                 Err(Box::new(Finding::new(FindingCode::Syntax, message).at(file, line, column)))

@@ -20,12 +20,11 @@ pub(crate) fn matches(file: &str, found: &str) {
     }
     let expected = fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{file}: {error}\nTo make it: {UPDATE}\nIt would hold:\n{found}"));
-    if expected != found {
-        panic!(
-            "{file} differs (- expected, + found):\n{}\nTo take over what was found: {UPDATE}",
-            difference(&expected, found)
-        );
-    }
+    assert!(
+        expected == found,
+        "{file} differs (- expected, + found):\n{}\nTo take over what was found: {UPDATE}",
+        difference(&expected, found)
+    );
 }
 
 /// Lines that only one of two texts has, in their order, with a line around each place.

@@ -4,6 +4,7 @@
 //! deadline), and nothing that is started here outlives the test.
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(clippy::panic, reason = "a test fails by a panic")]
 
 pub(crate) mod dig;
 pub(crate) mod golden;

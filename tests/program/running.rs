@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use super::{Finished, Killed, PATIENCE, dig::Dig, eventually, mcdns, text};
+use super::{Finished, Killed, PATIENCE, dig::Dig, eventually, mcdns, text, until_equal};
 
 /// A program that serves, on ports that it chose itself.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub(crate) struct Program {
     stderr: Stream,
     /// Where it answers questions, over UDP and TCP.
     pub(crate) server: SocketAddr,
-    admin: Option<SocketAddr>,
+    /// Where health, readiness and metrics are.
+    pub(crate) admin: SocketAddr,
 }
 
 /// What a process has written so far.
@@ -49,7 +50,7 @@ impl Program {
     /// `mcdns serve` over master files.
     #[track_caller]
     pub(crate) fn serve(files: &[&Path]) -> Self {
-        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         all.extend(files.iter().map(|file| text(file)));
         Self::start(&all)
     }
@@ -84,6 +85,13 @@ impl Program {
         self.dig(question).data()
     }
 
+    /// Asks until the data is as given.
+    #[track_caller]
+    pub(crate) fn until_data(&self, question: &str, data: &[&str]) {
+        let wanted: Vec<String> = data.iter().map(|one| (*one).to_owned()).collect();
+        until_equal(&format!("{question} is answered anew"), &wanted, || self.data(question));
+    }
+
     /// Serial of a zone.
     #[track_caller]
     pub(crate) fn serial(&self, apex: &str) -> u32 {
@@ -92,16 +100,10 @@ impl Program {
         soa.split(' ').nth(6).and_then(|serial| serial.parse().ok()).unwrap_or_else(|| panic!("no serial in {soa}"))
     }
 
-    /// Where health, readiness and metrics are.
-    #[track_caller]
-    pub(crate) fn admin(&self) -> SocketAddr {
-        self.admin.expect("a program with an admin port")
-    }
-
     /// Status code and body of a page of the admin port.
     #[track_caller]
     pub(crate) fn page(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.admin()).expect("an admin port");
+        let mut stream = TcpStream::connect(self.admin).expect("an admin port");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let request = format!("GET {path} HTTP/1.1\r\nHost: mcdns\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("a request that can be sent");
@@ -159,18 +161,15 @@ impl Program {
     }
 }
 
-/// Where it answers, and where its admin port is: `run` says so on standard output, `serve` in the log.
-fn addresses(stdout: &str, stderr: &str) -> Option<(SocketAddr, Option<SocketAddr>)> {
-    let after = |text: &str, mark: &str| -> Option<SocketAddr> {
-        let rest = text.split_once(mark)?.1;
-        rest.split([',', '/', '\n']).next()?.trim().parse().ok()
+/// Where it answers, and where its admin port is: `run` says so on standard output, `serve` in the log, and both
+/// name the admin port last.
+fn addresses(stdout: &str, stderr: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let told = |text: &str| {
+        let server = text.split_once(", UDP and TCP")?.0.rsplit_once(" on ")?.1;
+        let admin = text.split_once("admin http://")?.1.split_once("/readyz\n")?.0;
+        Some((server.parse().ok()?, admin.parse().ok()?))
     };
-    // The last line of what `run` prints; what stands before is complete with it.
-    if let Some(server) = after(stdout, "  on ").filter(|_| stdout.contains("/readyz\n")) {
-        return Some((server, after(stdout, "admin http://")));
-    }
-    let line = stderr.lines().find(|line| line.starts_with("answering for ") && line.ends_with("UDP and TCP"))?;
-    Some((after(line, " on ")?, None))
+    told(stdout).or_else(|| told(stderr))
 }
 
 fn follow(mut stream: impl Read + Send + 'static) -> Stream {

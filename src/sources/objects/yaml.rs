@@ -72,8 +72,10 @@ fn options() -> Options {
     }
 }
 
+/// What is wrong, without the library's picture of the text and its advice to programmers.
 fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_end()
+    let line = text.lines().next().unwrap_or(text);
+    line.split(", set DuplicateKeyPolicy").next().unwrap_or(line).trim_end()
 }
 
 /// A line or column, at the end of the scale the end.
