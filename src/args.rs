@@ -107,22 +107,15 @@ pub enum Color {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[allow(missing_docs, reason = "the documentation of the structs is the help, and a line here would take its place")]
 pub enum Command {
-    /// Observe a federation and answer for it
     Run(Run),
-    /// Answer for master files alone
     Serve(Serve),
-    /// Compute once and print zones or objects
     Records(Records),
-    /// Report what is wrong with a federation directory, a master file or settings
     Check(Check),
-    /// Ask every server of a zone and compare the answers
     Lookup(Lookup),
-    /// Tell why a name is answered as it is
     Explain(Explain),
-    /// Print every setting and where it comes from
     Settings(Settings),
-    /// Print a completion script for a shell
     Completions(Completions),
 }
 

@@ -132,8 +132,10 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let federation = Federation::new(Options::default(), HistoryLimits::default());
     let server = Server::bind(&["127.0.0.1:0".parse().expect("an address")], 1, federation.store().clone());
     let server = server.expect("a server");
-    let admin = Admin::new(Arc::new(Mutex::new(federation)), server.counters().clone()).expect("an admin port");
-    let listener = admin::bind("127.0.0.1:0".parse().expect("an address")).await.expect("a port");
+    let (store, counters) = (federation.store().clone(), server.counters().clone());
+    let admin = Admin::new(store, counters, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
+    let address = "127.0.0.1:0".parse().expect("an address");
+    let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");
     let address = listener.local_addr().expect("an address");
     let task = tokio::spawn(admin::serve(listener, Arc::new(admin)));
     let dns = server.addresses()[0];

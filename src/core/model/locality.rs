@@ -85,7 +85,11 @@ mod tests {
     }
 
     fn member(nodes: &[(&str, NodeFact)]) -> MemberFacts {
-        MemberFacts { observed: true, nodes: nodes.iter().map(|(name, node)| ((*name).into(), node.clone())).collect() }
+        MemberFacts {
+            observed: true,
+            origin: None,
+            nodes: nodes.iter().map(|(name, node)| ((*name).into(), node.clone())).collect(),
+        }
     }
 
     fn from_host(region: &str, availability_zones: &[&str]) -> ClusterFact {

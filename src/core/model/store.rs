@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, Fact, HostAddressesFact, Kind, NodeFact, Object, ObjectKey, Observation, Scope};
+use super::{ClusterName, Fact, HostAddressesFact, Kind, NodeFact, Object, ObjectKey, Observation, Origin, Scope};
 
 /// Namespace and name of a namespaced object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct IngressFacts {
 pub struct MemberFacts {
     /// True while the member is observed, even if nothing is in it.
     pub observed: bool,
+    /// Where that stands, for findings.
+    pub origin: Option<Origin>,
     /// Nodes by name; the order decides whose region counts.
     pub nodes: BTreeMap<Arc<str>, NodeFact>,
 }
@@ -184,6 +186,7 @@ impl Model {
                 let member = self.members.entry(cluster.clone()).or_default();
                 let changed = member.observed != object.is_some();
                 member.observed = object.is_some();
+                member.origin = object.and_then(|object| object.origin.clone());
                 self.members.retain(|_, member| member.observed || !member.nodes.is_empty());
                 changed.then(|| Touched::Cluster(cluster.clone()))
             }

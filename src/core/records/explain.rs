@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{claims::Claimant, compose::Winner, compute::Wanted, engine::Engine, status::RecordCondition};
 use crate::{
-    dns::OwnerName,
+    answer::{Negative, Outcome, QueryName, Zone},
+    dns::{OwnerName, RecordType},
     model::{Kind, ObjectKey, RecordKey, RecordKind},
     steering::{Choice, Contribution},
 };
@@ -109,11 +110,38 @@ impl Engine {
             explanation.verdict = format!("{name} comes from {key}, which is not ours");
         } else if *name == zone.apex {
             explanation.verdict = format!("{name} is the apex of a zone");
-        } else {
+        } else if !self.exists(name) {
             explanation.verdict = format!("no record, no static record and no DNSEndpoint gives {name}");
             explanation.hints = self.missing_hints(name);
+        } else if let Some(wildcard) = self.wildcard_over(name, &zone.apex) {
+            // What there is to say of the name is what there is to say of the wildcard.
+            let over = self.explain(&wildcard);
+            explanation.verdict = format!("{name} is covered by a wildcard: {}", over.verdict);
+            explanation.record = over.record;
+        } else {
+            explanation.verdict =
+                format!("{name} holds nothing itself, and exists because names lie below it (RFC 8020)");
         }
         explanation
+    }
+
+    /// True if queries for the name are answered with NOERROR.
+    fn exists(&self, name: &OwnerName) -> bool {
+        let mut asked = QueryName::new();
+        let found = asked.read(name.as_wire()).and_then(|_| self.snapshot().find_zone(&asked, RecordType::A));
+        found.is_some_and(|(zone, apex)| match zone {
+            Zone::Authoritative(zone) => {
+                !matches!(zone.lookup(&asked, apex, RecordType::A), Outcome::Negative(Negative::NxDomain))
+            }
+        })
+    }
+
+    /// The wildcard closest above the name, if there is one (RFC 4592).
+    fn wildcard_over(&self, name: &OwnerName, apex: &OwnerName) -> Option<OwnerName> {
+        let zone = self.snapshot().zone(apex)?;
+        let above = std::iter::successors(name.parent(), OwnerName::parent);
+        let wildcards = above.take_while(|above| above.is_at_or_below(apex)).filter_map(|above| above.child(b"*").ok());
+        wildcards.into_iter().find(|wildcard| zone.entry(wildcard).is_some())
     }
 
     /// What the levels of a record look like: a global, a region and an availability-zone name with addresses, of
@@ -252,9 +280,13 @@ impl Engine {
     fn missing_hints(&self, name: &OwnerName) -> Vec<String> {
         let mut hints = Vec::new();
         let text = name.to_string();
-        let first = name.labels().next().map(|label| String::from_utf8_lossy(label).into_owned()).unwrap_or_default();
+        let label = |index| name.labels().nth(index).map(String::from_utf8_lossy).unwrap_or_default();
+        let (first, second) = (label(0), label(1));
         for (key, state) in &self.records {
-            let near = *key.name.name == *first || state.findings.iter().any(|finding| finding.message.contains(&text));
+            // The same first label, or the same namespace as second: one of the two is easily mistyped.
+            let near = *key.name.name == *first
+                || key.kind == RecordKind::Service && *key.name.namespace == *second
+                || state.findings.iter().any(|finding| finding.message.contains(&text));
             if !near {
                 continue;
             }

@@ -86,14 +86,14 @@ impl Engine {
         }
         for (name, member) in &self.model.members {
             if member.observed && !self.clusters.states.contains_key(name) {
-                findings.push(
-                    Finding::new(
-                        FindingCode::MemberWithoutCluster,
-                        "the host has no KubeFedCluster of this name, so the member is left out",
-                    )
+                let message = "the host has no KubeFedCluster of this name, so the member is left out";
+                let finding = Finding::new(FindingCode::MemberWithoutCluster, message)
                     .about(ObjectKey::observed_member(name))
-                    .help(format!("add a KubeFedCluster {name} in {}", self.options.system_namespace)),
-                );
+                    .help(format!("add a KubeFedCluster {name} in {}", self.options.system_namespace));
+                findings.push(match &member.origin {
+                    Some(origin) => finding.at(&origin.file, origin.line, 0),
+                    None => finding,
+                });
             }
         }
         findings
@@ -278,7 +278,9 @@ impl Engine {
             });
         }
         for left_out in &computed.left_out {
-            findings.push(about(FindingCode::NameLeftOut, left_out.to_string()).field(left_out.field));
+            let help = "give a host name of letters, digits and inner hyphens, of at most 253 characters, that nothing \
+                        of the zone itself has";
+            findings.push(about(FindingCode::NameLeftOut, left_out.to_string()).field(left_out.field).help(help));
         }
         for contribution in &computed.chosen.contributions {
             for problem in &contribution.problems {

@@ -83,7 +83,12 @@ fn read(text: &Arc<str>) -> Result<Target, TargetProblem> {
         let address = usable(address).ok_or_else(|| TargetProblem::Unreachable(text.clone()))?;
         return Ok(Target::Address(address));
     }
-    let host = OwnerName::parse_host(text, false).map_err(|_| TargetProblem::Unreadable(text.clone()))?;
+    let unreadable = || TargetProblem::Unreadable(text.clone());
+    let host = OwnerName::parse_host(text, false).map_err(|_| unreadable())?;
+    // No top-level domain is a number (RFC 3696 section 2): this was meant to be an address.
+    if host.labels().last().is_some_and(|label| label.iter().all(u8::is_ascii_digit)) {
+        return Err(unreadable());
+    }
     Ok(Target::HostName(host.to_string().into()))
 }
 
@@ -137,7 +142,8 @@ mod tests {
 
     #[test]
     fn what_no_client_can_reach_is_left_out() {
-        let normalised = normalise(&[item("127.0.0.1", ""), item("::", ""), item("224.0.0.1", ""), item("a b", "")]);
+        let normalised =
+            normalise(&[item("127.0.0.1", ""), item("::", ""), item("203.0.113.999", ""), item("a b", "")]);
         assert_eq!((normalised.items.len(), normalised.targets.len(), normalised.problems.len()), (0, 0, 4));
     }
 
