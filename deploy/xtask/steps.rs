@@ -127,7 +127,11 @@ pub(crate) fn golden(top: &Path, update: bool) -> anyhow::Result<()> {
     }
     let result = run(tests.env("INSTA_UPDATE", "always").env("UPDATE_GOLDENS", "1"));
     say(format_args!("\nWhat changed on file, to be read before it is committed:"));
-    run(&mut command(top, "git", &["--no-pager", "diff", "--stat", "--", "zones", "tests/golden", "src/manual", "*.snap"]))?;
+    run(&mut command(
+        top,
+        "git",
+        &["--no-pager", "diff", "--stat", "--", "zones", "tests/golden", "src/manual", "*.snap"],
+    ))?;
     result.context("a test fails even with new expected results")
 }
 
