@@ -97,7 +97,7 @@ impl Federation {
     ///
     /// A fault of the program; what was served before stays.
     pub fn observe(&mut self, observations: &[Observation]) -> Result<Update> {
-        let update = self.engine.observe(observations, Some(now()))?;
+        let update = self.engine.observe(observations, Some(now()));
         self.publish(update, Vec::new())
     }
 
@@ -107,13 +107,16 @@ impl Federation {
     ///
     /// As [`Federation::observe`].
     pub fn set_options(&mut self, options: Options) -> Result<Update> {
-        let update = self.engine.set_options(options, Some(now()))?;
+        let update = self.engine.set_options(options, Some(now()));
         // A master file may have a new serial and nothing else.
         let zones: Vec<OwnerName> = self.engine.snapshot().zones().map(Zone::apex).cloned().collect();
         self.publish(update, zones)
     }
 
     fn publish(&mut self, mut update: Update, more_zones: Vec<OwnerName>) -> Result<Update> {
+        for error in &update.refused {
+            tracing::error!(%error, "a name stays as it was, by a fault of this program; please report it");
+        }
         self.digests.apply(&update);
         self.set_serials(&mut update, more_zones)?;
         self.store.store(self.engine.snapshot().clone());

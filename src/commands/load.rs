@@ -41,12 +41,12 @@ pub(super) fn load(path: &Path, settings: &Settings, output: Output) -> Result<L
             HostsFile::open(&hosts).with_context(|| format!("the hosts file {} cannot be read", hosts.display()))?;
         observations.extend(batch.observations);
         findings.extend(batch.findings);
-        engine.observe(&observations, None)?;
+        engine.observe(&observations, None);
     } else {
-        engine.observe(&observations, None)?;
+        engine.observe(&observations, None);
         progress.set_message("resolving host names");
         let resolved = resolve_once(&engine)?;
-        engine.observe(&resolved, None)?;
+        engine.observe(&resolved, None);
     }
     progress.finish_and_clear();
     findings.extend(engine.findings());

@@ -253,7 +253,9 @@ impl Running {
         if !update.accepted.is_empty() || !update.changes.is_empty() {
             self.tell_at.get_or_insert(Instant::now() + TELL);
         }
-        self.tell_resolver();
+        if update.host_names_changed {
+            self.tell_resolver();
+        }
         Ok(())
     }
 

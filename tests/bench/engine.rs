@@ -20,7 +20,10 @@ impl Computation {
 
     /// Takes observations in; true if answers changed. Afterwards the snapshot is the one that would be served.
     pub(crate) fn observe(&mut self, observations: &[Observation]) -> anyhow::Result<bool> {
-        let update = self.0.observe(observations, None).context("the snapshot refuses what was computed")?;
+        let update = self.0.observe(observations, None);
+        if let Some(error) = update.refused.into_iter().next() {
+            return Err(error).context("the snapshot refuses what was computed");
+        }
         Ok(!update.patch.is_empty())
     }
 

@@ -17,11 +17,13 @@ use std::{
 
 use super::{
     Options,
+    accept::{Accepted, accept},
     claims::{Claimant, Claims},
     clusters::Clusters,
     compute::{Claim, Computed, Wanted},
     foreign::Foreign,
     hold::{Counts, Holds},
+    host_users::HostUsers,
     wire::{NameMap, alias_rrset},
     zones::Zones,
 };
@@ -47,8 +49,7 @@ pub struct Engine {
     pub(super) foreign: Foreign,
     pub(super) holds: Holds,
     counts: Counts,
-    /// Records by host name among their targets.
-    host_users: BTreeMap<Arc<str>, BTreeSet<RecordKey>>,
+    host_users: HostUsers,
     snapshot: Snapshot,
     /// False until the zones of the options were put into the snapshot.
     started: bool,
@@ -93,6 +94,11 @@ pub struct Update {
     pub accepted: Vec<Observation>,
     /// Each name that changed, with what it held before; in canonical order.
     pub changes: Vec<NameChange>,
+    /// What the snapshot refused of the patch, which would be a fault of this room; the names concerned stay as they
+    /// were.
+    pub refused: Vec<PatchError>,
+    /// True if [`Engine::host_names`] gives other names than before.
+    pub host_names_changed: bool,
 }
 
 /// What became of one name.
@@ -128,7 +134,7 @@ impl Engine {
             foreign: Foreign::default(),
             holds: Holds::default(),
             counts: Counts::default(),
-            host_users: BTreeMap::new(),
+            host_users: HostUsers::default(),
             snapshot: Snapshot::default(),
             started: false,
         }
@@ -157,15 +163,11 @@ impl Engine {
 
     /// Host names among the targets of all records: what a resolver must look up.
     pub fn host_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.host_users.keys()
+        self.host_users.names()
     }
 
     /// Takes in observations; an empty slice lets time pass. Without a clock, grace is over.
-    ///
-    /// # Errors
-    ///
-    /// A patch that the snapshot refuses, which would be a fault of this room; nothing changed then.
-    pub fn observe(&mut self, observations: &[Observation], now: Option<Timestamp>) -> Result<Update, PatchError> {
+    pub fn observe(&mut self, observations: &[Observation], now: Option<Timestamp>) -> Update {
         let first = !std::mem::replace(&mut self.started, true);
         let accepted = self.holds.filter(observations, &mut self.counts, &self.model);
         let mut touched = BTreeSet::new();
@@ -197,35 +199,31 @@ impl Engine {
         } else {
             self.recompute(&touched, &clusters)
         };
-        let (patch, changes) = self.difference(affected);
-        if !patch.is_empty() {
-            self.snapshot = self.snapshot.apply(&patch)?;
-        }
-        Ok(Update { patch, accepted, changes })
+        self.update(affected, accepted)
     }
 
     /// Replaces what is set, for instance when a master file changed; everything is computed anew.
-    ///
-    /// # Errors
-    ///
-    /// As [`Engine::observe`].
-    pub fn set_options(&mut self, options: Options, now: Option<Timestamp>) -> Result<Update, PatchError> {
+    pub fn set_options(&mut self, options: Options, now: Option<Timestamp>) -> Update {
         self.options = options;
         self.clusters.refresh(&self.model, &self.options, now);
         self.zones = Zones::build(&self.model, &self.options, &self.clusters.levels);
         self.recompute_everything();
-        let (patch, changes) = self.difference(Affected::All);
-        if !patch.is_empty() {
-            self.snapshot = self.snapshot.apply(&patch)?;
-        }
-        Ok(Update { patch, accepted: Vec::new(), changes })
+        self.update(Affected::All, Vec::new())
+    }
+
+    /// Puts what differs into the snapshot.
+    fn update(&mut self, affected: Affected, accepted: Vec<Observation>) -> Update {
+        let (patch, changes) = self.difference(affected);
+        let Accepted { snapshot, patch, changes, refused } = accept(&self.snapshot, patch, changes);
+        self.snapshot = snapshot;
+        Update { patch, accepted, changes, refused, host_names_changed: self.host_users.settle() }
     }
 
     /// Gives a zone of the snapshot and of `patch`, which led to it, the SOA with this serial.
     ///
     /// # Errors
     ///
-    /// As [`Engine::observe`].
+    /// There is no such zone in the snapshot.
     pub fn set_serial(&mut self, patch: &mut Patch, apex: &OwnerName, soa: Soa) -> Result<(), PatchError> {
         let zone = ZonePatch { soa: Some(soa.clone()), ..ZonePatch::default() };
         let only = Patch { zones: BTreeMap::from([(apex.clone(), zone)]), ..Patch::default() };
@@ -298,7 +296,7 @@ impl Engine {
             self.claims.add_reserved(name, context.globals_above(name));
         }
         self.records.clear();
-        self.host_users.clear();
+        self.host_users.remove_all();
         let services = self.model.services.iter().filter(|(_, facts)| facts.record.is_some());
         let ingresses = self.model.ingresses.iter().filter(|(_, facts)| facts.record.is_some());
         let keys: Vec<RecordKey> = services
@@ -326,7 +324,7 @@ impl Engine {
                     foreign.extend(self.model.foreign.contains_key(&beside).then_some(beside));
                     records.insert(key.clone());
                 }
-                Touched::HostName(host) => records.extend(self.host_users.get(host).into_iter().flatten().cloned()),
+                Touched::HostName(host) => records.extend(self.host_users.of(host).cloned()),
                 Touched::Foreign(key) => {
                     foreign.insert(key.clone());
                 }
@@ -419,7 +417,7 @@ impl Engine {
             }
         }
         for host in &state.hosts {
-            self.host_users.entry(host.clone()).or_default().insert(key.clone());
+            self.host_users.add(host, key);
         }
     }
 
@@ -433,12 +431,7 @@ impl Engine {
             }
         }
         for host in &state.hosts {
-            if let Some(users) = self.host_users.get_mut(host) {
-                users.remove(key);
-                if users.is_empty() {
-                    self.host_users.remove(host);
-                }
-            }
+            self.host_users.remove(host, key);
         }
     }
 

@@ -17,6 +17,7 @@
 //! | why a name has its answer | `explain.rs` |
 //! | what depends on what | `engine.rs` |
 
+mod accept;
 mod claims;
 mod clusters;
 mod compose;
@@ -28,6 +29,7 @@ mod explain;
 mod findings;
 mod foreign;
 mod hold;
+mod host_users;
 mod options;
 mod status;
 mod wire;

@@ -45,7 +45,9 @@ impl Federation {
 
     #[allow(clippy::needless_pass_by_value, reason = "tables write `vec![…]`, which reads better without a reference")]
     pub(crate) fn observe(&mut self, observations: Vec<Observation>) -> Update {
-        self.engine.observe(&observations, self.now).expect("the snapshot takes every patch")
+        let update = self.engine.observe(&observations, self.now);
+        assert_eq!(update.refused, []);
+        update
     }
 
     pub(crate) fn service_record(mut self, spec: ServiceRecordFact) -> Self {

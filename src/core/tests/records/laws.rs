@@ -182,7 +182,7 @@ proptest! {
         let mut last: BTreeMap<ObjectKey, Observation> = BTreeMap::new();
         let now = Some(Timestamp(100_000));
         for batch in &batches {
-            incremental.observe(batch, now).expect("the snapshot takes every patch");
+            prop_assert_eq!(incremental.observe(batch, now).refused, []);
             last.extend(batch.iter().map(|observation| (observation.key.clone(), observation.clone())));
         }
         let mut known: Vec<Observation> = last.into_values().filter(|observation| observation.object.is_some()).collect();
@@ -194,7 +194,7 @@ proptest! {
             hasher.finish()
         });
         let mut full = Engine::new(Options::default());
-        full.observe(&known, now).expect("the snapshot takes every patch");
+        prop_assert_eq!(full.observe(&known, now).refused, []);
         prop_assert_eq!(results(&incremental), results(&full));
     }
 
@@ -224,7 +224,7 @@ proptest! {
             crate::federation::service_record("test", &first, spec),
             crate::federation::present(service, Fact::LoadBalancer(items(&["10.0.0.1"]))),
         ]);
-        engine.observe(&observations, None).expect("the snapshot takes every patch");
+        prop_assert_eq!(engine.observe(&observations, None).refused, []);
         for key in engine.record_keys() {
             for endpoint in engine.endpoints(key).expect("the record is there") {
                 prop_assert!(endpoint.owner.len() <= 253, "{}", endpoint.owner);
