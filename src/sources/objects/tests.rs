@@ -199,6 +199,16 @@ fn objects_that_do_not_exist_for_us_are_passed_over() {
     }
 }
 
+// Case S7 of the table of statuses; the others stand in the tests of core, which never sees such a Service.
+#[test]
+fn s7_a_service_without_the_managed_label_is_not_seen() {
+    let status = "status: {loadBalancer: {ingress: [{ip: 10.20.30.1}]}}\n";
+    let labelled = member(&format!("apiVersion: v1\nkind: Service\n{MANAGED}{status}"));
+    let unlabelled = member(&format!("apiVersion: v1\nkind: Service\n{META}{status}"));
+    assert_eq!((labelled.objects.len(), unlabelled.objects.len()), (1, 0));
+    assert!(unlabelled.findings.is_empty(), "{:?}", unlabelled.findings);
+}
+
 #[test]
 fn any_selector_may_be_set() {
     let file: Arc<str> = "f".into();

@@ -1,6 +1,7 @@
 //! Record generation against the tables of KubeFed v0.6.1, with its faults mended.
 //!
-//! Each case is named as in the tables: `S1` to `S16` are statuses, the named ones the unit tests of KubeFed,
+//! Each case is named as in the tables: `S1` to `S16` are statuses (`S7` is about labels, and so stands in the tests
+//! of `sources`), the named ones the unit tests of KubeFed,
 //! `D1` to `D20` what its algorithm gives for inputs that it had no test for. Cases whose result differs on
 //! purpose say so.
 
