@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Origin;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -197,6 +199,15 @@ impl Finding {
     pub fn at(mut self, file: &Arc<str>, line: u32, column: u32) -> Self {
         self.place = Some(Place { file: file.clone(), line, column });
         self
+    }
+
+    /// The same where an object stands, if that is known.
+    #[must_use]
+    pub fn at_origin(self, origin: Option<&Origin>) -> Self {
+        match origin {
+            Some(origin) => self.at(&origin.file, origin.line, 0),
+            None => self,
+        }
     }
 
     /// The same about an object.

@@ -1,6 +1,6 @@
 //! What is wrong with clusters, Domains and records, for people.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     claims::Claimant,
@@ -12,7 +12,7 @@ use crate::{
     check::{Finding, FindingCode},
     dns::{OwnerName, RecordType},
     health::Health,
-    model::{ClusterName, Fact, Kind, NamespacedName, Object, ObjectKey, RecordKey, RecordKind},
+    model::{ClusterName, Fact, Kind, NamespacedName, Object, ObjectKey, Origin, RecordKey, RecordKind},
     steering::TargetProblem,
 };
 
@@ -45,7 +45,8 @@ impl Engine {
             if key.namespace != self.options.system_namespace {
                 let message = "the KubeFedCluster does not count outside the system namespace";
                 findings.push(
-                    located(Finding::new(FindingCode::Misplaced, message), object)
+                    Finding::new(FindingCode::Misplaced, message)
+                        .at_origin(object.origin.as_ref())
                         .about(ObjectKey::host(Kind::Cluster, &key.namespace, &key.name))
                         .help(format!("move it to {}", self.options.system_namespace)),
                 );
@@ -55,7 +56,7 @@ impl Engine {
         for (name, state) in &self.clusters.states {
             let about = |code, message: String| {
                 let key = ObjectKey::host(Kind::Cluster, &self.options.system_namespace, name);
-                located(Finding::new(code, message).about(key), &state.object)
+                Finding::new(code, message).about(key).at_origin(state.object.origin.as_ref())
             };
             if state.health != Health::Ready {
                 let reason = state.fact().ready.as_ref().and_then(|ready| ready.reason.as_deref());
@@ -90,10 +91,7 @@ impl Engine {
                 let finding = Finding::new(FindingCode::MemberWithoutCluster, message)
                     .about(ObjectKey::observed_member(name))
                     .help(format!("add a KubeFedCluster {name} in {}", self.options.system_namespace));
-                findings.push(match &member.origin {
-                    Some(origin) => finding.at(&origin.file, origin.line, 0),
-                    None => finding,
-                });
+                findings.push(finding.at_origin(member.origin.as_ref()));
             }
         }
         findings
@@ -144,7 +142,7 @@ impl Engine {
                     .about(ObjectKey::host(Kind::Domain, &key.namespace, &key.name))
                     .field("nameServer")
                     .help("write the server's IP address there, or set serve.advertise");
-                findings.push(self.model.domains.get(&key).map_or(finding.clone(), |object| located(finding, object)));
+                findings.push(finding.at_origin(origin_of(self.model.domains.get(&key))));
             }
         }
         findings
@@ -170,7 +168,7 @@ impl Engine {
                     .about(foreign(giver))
                     .field("spec.endpoints")
                     .help("static records come first, then names of records, then the oldest DNSEndpoint");
-                findings.push(self.model.foreign.get(giver).map_or(finding.clone(), |object| located(finding, object)));
+                findings.push(finding.at_origin(origin_of(self.model.foreign.get(giver))));
             }
         }
         findings
@@ -187,12 +185,10 @@ impl Engine {
             for cluster in placement.clusters.iter().flatten() {
                 if !self.clusters.states.contains_key(cluster) {
                     findings.push(
-                        located(
-                            Finding::new(FindingCode::UnknownCluster, format!("there is no cluster {cluster}")),
-                            object,
-                        )
-                        .about(ObjectKey::host(kind, &name.namespace, &name.name))
-                        .field("spec.placement.clusters"),
+                        Finding::new(FindingCode::UnknownCluster, format!("there is no cluster {cluster}"))
+                            .at_origin(object.origin.as_ref())
+                            .about(ObjectKey::host(kind, &name.namespace, &name.name))
+                            .field("spec.placement.clusters"),
                     );
                 }
             }
@@ -209,7 +205,7 @@ impl Engine {
                 if let Some(winner) = self.taken_by(loser, name) {
                     let key = loser.key();
                     let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {winner}"));
-                    let finding = self.record_object(&key).map_or(finding.clone(), |object| located(finding, object));
+                    let finding = finding.at_origin(origin_of(self.record_object(&key)));
                     let help = if self.published().is_reserved(name) {
                         "static records and the zone's own names come before records"
                     } else {
@@ -230,7 +226,7 @@ impl Engine {
                 let message = format!("{} belongs to static records or the zone itself", claim.name);
                 let finding = Finding::new(FindingCode::NameTaken, message).about(state.claimant.key());
                 let object = self.record_object(&state.claimant.key());
-                findings.push(object.map_or(finding.clone(), |object| located(finding, object)));
+                findings.push(finding.at_origin(origin_of(object)));
             }
         }
         findings
@@ -257,7 +253,7 @@ impl Engine {
 
     /// Findings about one record by itself.
     pub(super) fn record_findings(&self, key: &RecordKey, object: &Object, computed: &Computed) -> Vec<Finding> {
-        let about = |code, message: String| located(Finding::new(code, message).about(key), object);
+        let about = |code, message: String| Finding::new(code, message).about(key).at_origin(object.origin.as_ref());
         let mut findings = Vec::new();
         for refusal in &computed.refusals {
             let finding = about(refusal.code(), refusal.to_string());
@@ -353,9 +349,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn located(finding: Finding, object: &Object) -> Finding {
-    match &object.origin {
-        Some(origin) => finding.at(&origin.file, origin.line, 0),
-        None => finding,
-    }
+/// Where an object stands.
+fn origin_of(object: Option<&Arc<Object>>) -> Option<&Origin> {
+    object.and_then(|object| object.origin.as_ref())
 }

@@ -39,10 +39,7 @@ impl Context<'_> {
                     let finding = Finding::new(FindingCode::ForeignRrset, why)
                         .about(ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name))
                         .field(format!("spec.endpoints[{index}]"));
-                    findings.push(match &object.origin {
-                        Some(origin) => finding.at(&origin.file, origin.line, 0),
-                        None => finding,
-                    });
+                    findings.push(finding.at_origin(object.origin.as_ref()));
                 }
             }
         }

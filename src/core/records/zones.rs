@@ -419,9 +419,6 @@ fn shared_apex(first: &DomainInfo, other: &DomainInfo, model: &Model, options: &
 }
 
 fn about(code: FindingCode, key: &NamespacedName, object: &Object, message: &str) -> Finding {
-    let finding = Finding::new(code, message).about(ObjectKey::host(Kind::Domain, &key.namespace, &key.name));
-    match &object.origin {
-        Some(origin) => finding.at(&origin.file, origin.line, 0),
-        None => finding,
-    }
+    let key = ObjectKey::host(Kind::Domain, &key.namespace, &key.name);
+    Finding::new(code, message).about(key).at_origin(object.origin.as_ref())
 }
