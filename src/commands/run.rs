@@ -35,7 +35,7 @@ use tokio::{
 use super::{
     Outcome, core_options, load, say_ignored,
     serve::{bind, open_admin},
-    zone_files::{LOOK, Watched},
+    zone_files::Watched,
 };
 use crate::{
     admin::{self, Admin, Sources},
@@ -261,7 +261,8 @@ impl Running {
 
     /// What has to be done when nothing comes in: the end of a grace, changed master files, new findings.
     fn tick(&mut self) -> Result<()> {
-        if !self.zone_files.changed(false).is_empty() {
+        let look = self.zone_files.until_look().is_some_and(|wait| wait.is_zero());
+        if look && !self.zone_files.changed(false).is_empty() {
             self.reload()?;
         }
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
@@ -340,8 +341,8 @@ impl Running {
     /// How long until [`Running::tick`] has something to do.
     fn until_next(&self) -> Duration {
         let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let look = (!self.zone_files.is_empty()).then_some(LOOK);
-        [Some(self.until_deadline()), tell, look].into_iter().flatten().min().unwrap_or(LOOK)
+        let others = [tell, self.zone_files.until_look()];
+        others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
 
     /// How long until the engine wants to be asked again.

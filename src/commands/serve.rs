@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     Outcome,
     run::stop_signal,
-    zone_files::{self, LOOK, Watched},
+    zone_files::{self, Watched},
 };
 use crate::{
     admin::{self, Admin, Sources},
@@ -70,10 +70,11 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = std::pin::pin!(stop_signal()?);
         loop {
+            let wait = files.watched.until_look().unwrap_or_default();
             tokio::select! {
                 () = &mut stop => return anyhow::Ok(()),
                 _ = hangup.recv() => files.look(&store, true, output)?,
-                () = tokio::time::sleep(LOOK) => files.look(&store, false, output)?,
+                () = tokio::time::sleep(wait) => files.look(&store, false, output)?,
             }
         }
     })?;

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use mcdns_core::{
@@ -16,32 +16,35 @@ use mcdns_core::{
 };
 
 /// How often master files are looked at for changes; SIGHUP has all of them read at once.
-pub(super) const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What tells a file from its next version: inode, length, time of its last change.
 type Stamp = (u64, u64, Option<SystemTime>);
 
 /// Master files that are looked at for changes. What they include is not: SIGHUP reads that again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watched {
     stamps: BTreeMap<PathBuf, Option<Stamp>>,
+    /// A point in time and not a pause, so that other work in between does not put it off.
+    next_look: Instant,
 }
 
 impl Watched {
     /// Watches these from now on.
     pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let stamped = paths.into_iter().map(|path| (path.clone(), stamp(&path)));
-        Self { stamps: stamped.collect() }
+        Self { stamps: stamped.collect(), next_look: Instant::now() + LOOK }
     }
 
-    /// True if there is nothing to watch.
-    pub(super) fn is_empty(&self) -> bool {
-        self.stamps.is_empty()
+    /// How long until the files should be looked at; none if there are none.
+    pub(super) fn until_look(&self) -> Option<Duration> {
+        (!self.stamps.is_empty()).then(|| self.next_look.saturating_duration_since(Instant::now()))
     }
 
     /// The files that changed since the last call, or all that are there. One that vanished has not changed: what
     /// it held stays.
     pub(super) fn changed(&mut self, all: bool) -> Vec<PathBuf> {
+        self.next_look = Instant::now() + LOOK;
         let mut changed = Vec::new();
         for (path, seen) in &mut self.stamps {
             let now = stamp(path);
