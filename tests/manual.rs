@@ -21,7 +21,7 @@ use mcdns::{
     settings::{Flags, Settings},
 };
 use mcdns_core::{check::FindingCode, records::Options};
-use mcdns_serve::Server;
+use mcdns_serve::{Listener, PolicyStore, Server};
 use mcdns_state::HistoryLimits;
 
 /// Patience for an answer on the loopback interface.
@@ -130,7 +130,8 @@ fn the_settings_example_is_accepted_and_no_key_is_left_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let federation = Federation::new(Options::default(), HistoryLimits::default());
-    let server = Server::bind(&["127.0.0.1:0".parse().expect("an address")], 1, federation.store().clone());
+    let listeners = [Listener::plain("127.0.0.1:0".parse().expect("an address"))];
+    let server = Server::bind(&listeners, 1, federation.store(), &PolicyStore::default());
     let server = server.expect("a server");
     let (store, counters) = (federation.store().clone(), server.counters().clone());
     let admin = Admin::new(store, counters, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");

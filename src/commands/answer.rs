@@ -1,5 +1,7 @@
 //! What a client gets for a question, by the same code that answers on the wire.
 
+use std::net::Ipv4Addr;
+
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr,
@@ -8,7 +10,7 @@ use mcdns_core::{
     answer::Snapshot,
     dns::{OwnerName, RecordType},
 };
-use mcdns_serve::{Responder, Transport};
+use mcdns_serve::{Answer, Client, Policy, Responder, Transport};
 
 use super::explain::Answered;
 
@@ -19,8 +21,10 @@ pub(super) fn answer(snapshot: &Snapshot, name: &OwnerName, asked: RecordType) -
     let mut message = Message::new(0, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(query_name, rr::RecordType::from(asked.0)));
     let Ok(octets) = message.to_vec() else { return nothing("FORMERR") };
-    let mut responder = Responder::new();
-    let Some(reply) = responder.respond(snapshot, &octets, Transport::Tcp) else { return nothing("no answer") };
+    let mut responder = Responder::default();
+    let client = Client { address: (Ipv4Addr::LOCALHOST, 0).into(), transport: Transport::Tcp };
+    let answer = responder.respond(snapshot, &Policy::default(), &octets, &client);
+    let Answer::Message(reply) = answer else { return nothing("no answer") };
     let Ok(reply) = Message::from_vec(reply.octets) else { return nothing("no answer") };
     let records = reply.answers.iter().map(ToString::to_string).collect();
     Answered { asked, rcode: mnemonic(reply.response_code), records }

@@ -107,7 +107,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     progress.finish_and_clear();
 
     let store = federation.store().clone();
-    let server = bind(&settings, store.clone())?;
+    let server = bind(&settings, &store)?;
     let admin_listener = open_admin(&settings).await?;
     let admin_address = admin_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let federation = Arc::new(Mutex::new(federation));

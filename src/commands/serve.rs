@@ -13,7 +13,7 @@ use mcdns_core::{
     check::{Finding, FindingCode, zone::ZoneContents},
     dns::OwnerName,
 };
-use mcdns_serve::{Server, SnapshotStore};
+use mcdns_serve::{Listener, PolicyStore, Server, SnapshotStore};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -54,7 +54,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         bail!("no file gives a zone that can be served");
     }
     let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
-    let server = bind(settings, store.clone())?;
+    let server = bind(settings, &store)?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
     let zones: Vec<&str> = apexes.iter().map(String::as_str).collect();
     for address in server.addresses() {
@@ -88,9 +88,10 @@ pub(super) async fn open_admin(settings: &Settings) -> Result<Option<tokio::net:
 }
 
 /// Binds the listeners of the settings, one UDP worker for each core.
-pub(super) fn bind(settings: &Settings, store: Arc<SnapshotStore>) -> Result<Server> {
+pub(super) fn bind(settings: &Settings, store: &Arc<SnapshotStore>) -> Result<Server> {
     let workers = std::thread::available_parallelism().map_or(1, Into::into);
-    Ok(Server::bind(&settings.listen.value, workers, store)?)
+    let listeners: Vec<Listener> = settings.listen.value.iter().copied().map(Listener::plain).collect();
+    Ok(Server::bind(&listeners, workers, store, &PolicyStore::default())?)
 }
 
 impl Files {

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::respond::{Reply, Transport};
+use crate::{client::Transport, respond::Answer};
 
 /// RCODEs that are counted one by one, from 0 (NOERROR) to 16 (BADVERS).
 pub const RCODES: usize = 17;
@@ -75,7 +75,7 @@ impl Counters {
         let cells = Arc::new(Cells::default());
         match transport {
             Transport::Udp => self.udp.push(Arc::clone(&cells)),
-            Transport::Tcp => self.tcp.push(Arc::clone(&cells)),
+            _ => self.tcp.push(Arc::clone(&cells)),
         }
         cells
     }
@@ -88,8 +88,8 @@ impl Cells {
     }
 
     #[inline]
-    pub(crate) fn count_reply(&self, reply: Option<&Reply<'_>>) {
-        let Some(reply) = reply else {
+    pub(crate) fn count_answer(&self, answer: &Answer<'_>) {
+        let Answer::Message(reply) = answer else {
             step(&self.dropped);
             return;
         };

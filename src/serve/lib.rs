@@ -14,16 +14,36 @@
 //! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
 //! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
 
+mod access;
+mod client;
+mod cookie;
 mod counters;
+mod listener;
 mod message;
+mod notify;
+mod policy;
+mod rate_limit;
 mod request;
 mod respond;
 mod server;
+mod sockets;
 mod store;
 mod tcp;
+mod transfer;
+mod tsig;
 mod udp;
 
+pub use access::{AccessList, AccessRule, Network};
+pub use client::{Client, Transport};
+pub use cookie::{COOKIE_SECRET, CookieSecrets};
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
-pub use respond::{Reply, Responder, Transport};
-pub use server::{BindError, Server};
+pub use listener::{CertificateFiles, Listener, Service};
+pub use notify::Secondary;
+pub use policy::{ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use rate_limit::RateLimit;
+pub use respond::{Answer, Reply, Responder};
+pub use server::Server;
+pub use sockets::BindError;
 pub use store::SnapshotStore;
+pub use transfer::Transfer;
+pub use tsig::{Algorithm, Key, KeyRing, Signer};

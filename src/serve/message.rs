@@ -5,10 +5,11 @@ use mcdns_core::{
     dns::{RecordType, Ttl},
 };
 
-use crate::request::{CLASS_IN, Edns, HEADER};
+use crate::{
+    policy::UDP_PAYLOAD,
+    request::{CLASS_IN, Edns, HEADER},
+};
 
-/// The size that we announce and keep to over UDP: what passes every path without fragments (DNS flag day 2020).
-pub(crate) const UDP_PAYLOAD: u16 = 1232;
 /// Octets of an OPT record without options.
 const OPT: usize = 11;
 /// The highest octet that a compression pointer reaches (RFC 1035 section 4.1.4).

@@ -16,8 +16,11 @@ use mcdns_core::{
 };
 
 use crate::{
-    message::{Message, OPCODE, Owner, QR, Section, UDP_PAYLOAD, header_only},
+    client::{Client, Transport},
+    message::{Message, OPCODE, Owner, QR, Section, header_only},
+    policy::{ListenerOptions, Policy},
     request::{CLASS_IN, HEADER, Malformed, Question, number, read_edns, read_question},
+    transfer::Transfer,
 };
 
 /// Largest message over TCP (RFC 1035 section 4.2.2).
@@ -37,13 +40,15 @@ const REFUSED: u16 = 5;
 const YXDOMAIN: u16 = 6;
 const BADVERS: u16 = 16;
 
-/// How a request came, which decides how long its answer may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram: 512 octets, or what EDNS says up to 1232.
-    Udp,
-    /// A stream: 65,535 octets.
-    Tcp,
+/// What a request is answered with.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// Nothing, because silence is right.
+    Silence,
+    /// One message.
+    Message(Reply<'a>),
+    /// Many messages; over streams only.
+    Transfer(Box<Transfer>),
 }
 
 /// An answer, in the buffer of the [`Responder`] that gave it.
@@ -55,11 +60,16 @@ pub struct Reply<'a> {
     pub rcode: u16,
     /// True if it has TC set.
     pub truncated: bool,
+    /// The type that was asked for; 0 where no question could be read.
+    pub record_type: RecordType,
+    /// The zone that the name belongs to, as [`AuthoritativeZone::tag`]; 0 where there is none.
+    pub zone: u64,
 }
 
 /// The buffers that answering needs; made once per thread.
 #[derive(Debug)]
 pub struct Responder {
+    options: ListenerOptions,
     name: QueryName,
     /// For names in additional sections.
     extra: QueryName,
@@ -67,19 +77,20 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Buffers for any answer, some 70 KB.
-    pub fn new() -> Self {
+    /// Buffers for any answer, some 70 KB, for a listener with these options.
+    pub fn new(options: ListenerOptions) -> Self {
         let out = vec![0; TCP_PAYLOAD].into_boxed_slice();
-        Self { name: QueryName::new(), extra: QueryName::new(), out }
+        Self { options, name: QueryName::new(), extra: QueryName::new(), out }
     }
 
-    /// Answers a request. None where silence is right: for what is shorter than a header, and for answers
-    /// (two servers could otherwise keep each other busy for ever).
+    /// Answers a request. Silence for what is shorter than a header, and for answers (two servers could otherwise
+    /// keep each other busy for ever).
     #[inline]
-    pub fn respond(&mut self, snapshot: &Snapshot, request: &[u8], transport: Transport) -> Option<Reply<'_>> {
+    pub fn respond(&mut self, snapshot: &Snapshot, policy: &Policy, request: &[u8], client: &Client) -> Answer<'_> {
         if request.len() < HEADER || request[2] & QR != 0 {
-            return None;
+            return Answer::Silence;
         }
+        let _ = policy;
         let refused = if request[2] & OPCODE != 0 {
             Some(NOTIMP)
         } else if number(request, 4) != 1 {
@@ -89,10 +100,10 @@ impl Responder {
             None
         };
         if let Some(rcode) = refused {
-            return Some(self.refuse(request, rcode));
+            return self.refuse(request, rcode);
         }
         let Some(question) = read_question(request, &mut self.name) else {
-            return Some(self.refuse(request, FORMERR));
+            return self.refuse(request, FORMERR);
         };
         let (edns, rcode) = match read_edns(request, &question) {
             Ok(Some(edns)) if edns.version > 0 => (Some(edns), Some(BADVERS)),
@@ -103,33 +114,38 @@ impl Responder {
             }
             Err(Malformed::Message) => (None, Some(FORMERR)),
         };
-        let limit = match transport {
-            Transport::Tcp => TCP_PAYLOAD,
-            Transport::Udp => {
-                usize::from(edns.map_or(PLAIN_PAYLOAD, |edns| edns.payload.clamp(PLAIN_PAYLOAD, UDP_PAYLOAD)))
-            }
+        let limit = match client.transport {
+            Transport::Udp => usize::from(
+                edns.map_or(PLAIN_PAYLOAD, |edns| edns.payload.clamp(PLAIN_PAYLOAD, self.options.udp_payload)),
+            ),
+            _ => TCP_PAYLOAD,
         };
-        let Self { name, extra, out } = self;
+        let Self { name, extra, out, .. } = self;
         let mut message = Message::start(out, request, question.end, limit, edns);
+        let mut zone = 0;
         let rcode = match rcode {
             Some(rcode) => rcode,
-            None => Chain { snapshot, name, extra, message: &mut message }.follow(question.record_type),
+            None => {
+                Chain { snapshot, name, extra, message: &mut message, zone: &mut zone }.follow(question.record_type)
+            }
         };
         let truncated = message.truncated;
         let length = message.finish(request, rcode);
-        Some(Reply { octets: &self.out[..length], rcode, truncated })
+        let record_type = question.record_type;
+        Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone })
     }
 
     #[cold]
-    fn refuse(&mut self, request: &[u8], rcode: u16) -> Reply<'_> {
+    fn refuse(&mut self, request: &[u8], rcode: u16) -> Answer<'_> {
         let length = header_only(&mut self.out, request, rcode);
-        Reply { octets: &self.out[..length], rcode, truncated: false }
+        let octets = &self.out[..length];
+        Answer::Message(Reply { octets, rcode, truncated: false, record_type: RecordType(0), zone: 0 })
     }
 }
 
 impl Default for Responder {
     fn default() -> Self {
-        Self::new()
+        Self::new(ListenerOptions::default())
     }
 }
 
@@ -155,6 +171,8 @@ struct Chain<'c, 'm> {
     name: &'c mut QueryName,
     extra: &'c mut QueryName,
     message: &'c mut Message<'m>,
+    /// Tag of the first name's zone.
+    zone: &'c mut u64,
 }
 
 /// What follows from one name of a chain.
@@ -201,6 +219,9 @@ impl Chain<'_, '_> {
     #[inline]
     fn step(&mut self, zone: &AuthoritativeZone, apex: usize, place: usize, record_type: RecordType) -> Step {
         let outcome = zone.lookup(self.name, apex, record_type);
+        if place == HEADER {
+            *self.zone = zone.tag();
+        }
         // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
         if place == HEADER && !matches!(outcome, Outcome::Referral { .. }) {
             self.message.authoritative = true;

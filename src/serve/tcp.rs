@@ -25,7 +25,12 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use crate::{counters::Cells, respond::Transport, udp::Handler};
+use crate::{
+    client::{Client, Transport},
+    counters::Cells,
+    respond::Answer,
+    udp::Handler,
+};
 
 /// Connections that may be open at a time, over all threads and listeners.
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
@@ -40,22 +45,21 @@ const GROWTH: usize = 512;
 
 /// Serves the listeners on this thread until `stop` changes.
 pub(crate) async fn serve<H: Handler>(
-    listeners: Vec<StdListener>,
-    handler: H,
+    listeners: Vec<(StdListener, H)>,
     cells: Arc<Cells>,
     open: Arc<AtomicUsize>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let shared = Rc::new(Shared { handler: RefCell::new(handler), cells, open });
     let local = LocalSet::new();
-    for listener in listeners {
-        local.spawn_local(accept(listener, Rc::clone(&shared)));
+    for (listener, handler) in listeners {
+        let (handler, cells, open) = (RefCell::new(handler), Arc::clone(&cells), Arc::clone(&open));
+        local.spawn_local(accept(listener, Rc::new(Shared { handler, cells, open })));
     }
     // An error means that the server is gone, which is a stop as well. Connections end with the set.
     local.run_until(async { _ = stop.wait_for(|stop| *stop).await }).await;
 }
 
-/// What the connections of one thread have in common.
+/// What the connections of one listener have in common on one thread.
 struct Shared<H> {
     handler: RefCell<H>,
     cells: Arc<Cells>,
@@ -87,8 +91,8 @@ async fn accept<H: Handler>(listener: StdListener, shared: Rc<Shared<H>>) {
         }
     };
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a TCP connection");
                 sleep(PAUSE).await;
@@ -103,14 +107,14 @@ async fn accept<H: Handler>(listener: StdListener, shared: Rc<Shared<H>>) {
             spawn_local(async move {
                 let _place = place;
                 // A connection that breaks is the client's business.
-                let _ = converse(stream, &shared).await;
+                let _ = converse(stream, &Client { address, transport: Transport::Tcp }, &shared).await;
             });
         }
     }
 }
 
 /// Answers the messages of one connection in order until the client closes its side or is too slow.
-async fn converse<H: Handler>(mut stream: TcpStream, shared: &Shared<H>) -> io::Result<()> {
+async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &Shared<H>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut input, mut output) = (Vec::new(), Vec::new());
     let mut deadline = Instant::now() + PATIENCE;
@@ -119,7 +123,7 @@ async fn converse<H: Handler>(mut stream: TcpStream, shared: &Shared<H>) -> io::
         let mut next = Next::Open;
         while let Some(message) = first_message(&input[done..]) {
             done += 2 + message.len();
-            next = answer(shared, message, &mut output);
+            next = answer(shared, client, message, &mut output);
             if next == Next::Close || output.len() >= GATHER {
                 send(&mut stream, &mut output).await?;
             }
@@ -141,13 +145,13 @@ async fn converse<H: Handler>(mut stream: TcpStream, shared: &Shared<H>) -> io::
 }
 
 /// Appends the answer to one message.
-fn answer<H: Handler>(shared: &Shared<H>, message: &[u8], output: &mut Vec<u8>) -> Next {
+fn answer<H: Handler>(shared: &Shared<H>, client: &Client, message: &[u8], output: &mut Vec<u8>) -> Next {
     shared.cells.count_query();
     let handled = catch_unwind(AssertUnwindSafe(|| {
         let mut handler = shared.handler.borrow_mut();
-        let reply = handler.handle(message, Transport::Tcp);
-        shared.cells.count_reply(reply.as_ref());
-        let Some(reply) = reply else { return Next::Close };
+        let answer = handler.handle(message, client);
+        shared.cells.count_answer(&answer);
+        let Answer::Message(reply) = answer else { return Next::Close };
         let Ok(length) = u16::try_from(reply.octets.len()) else { return Next::Close };
         output.extend_from_slice(&length.to_be_bytes());
         output.extend_from_slice(reply.octets);

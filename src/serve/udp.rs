@@ -4,7 +4,7 @@
 //! are as cheap as here. The thread wakes up a few times a second to see whether it shall stop.
 
 use std::{
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -12,12 +12,13 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, recvfrom, sendto},
+    net::{RecvFlags, SendFlags, SocketAddrAny, recvfrom, sendto},
 };
 
 use crate::{
+    client::{Client, Transport},
     counters::Cells,
-    respond::{Reply, Transport},
+    respond::Answer,
 };
 
 /// How long a thread waits for a datagram before it looks whether it shall stop.
@@ -29,8 +30,8 @@ const LONGEST: usize = 4096;
 
 /// What answers a request.
 pub(crate) trait Handler: Send + 'static {
-    /// The answer, or none where silence is right.
-    fn handle(&mut self, request: &[u8], transport: Transport) -> Option<Reply<'_>>;
+    /// The answer to a request.
+    fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_>;
 }
 
 /// Answers what comes in until `stop`. A panic costs the request that caused it.
@@ -62,13 +63,20 @@ fn answer_all(
                 continue;
             }
         };
+        let Some(address) = source(&from) else { continue };
         cells.count_query();
-        let reply = handler.handle(&request[..length], Transport::Udp);
-        cells.count_reply(reply.as_ref());
-        if let Some(reply) = reply
+        let answer = handler.handle(&request[..length], &Client { address, transport: Transport::Udp });
+        cells.count_answer(&answer);
+        if let Answer::Message(reply) = answer
             && sendto(socket, reply.octets, SendFlags::empty(), &from).is_err()
         {
             cells.count_unsent();
         }
     }
+}
+
+/// The address as a value; none for what is no internet address, which these sockets never see.
+#[inline]
+fn source(from: &SocketAddrAny) -> Option<SocketAddr> {
+    SocketAddr::try_from(from.clone()).ok()
 }

@@ -104,6 +104,13 @@ impl AuthoritativeZone {
             .map_or([None, None], |node| [node.rrset(RecordType::A), node.rrset(RecordType::AAAA)])
     }
 
+    /// Stands for the zone where a name would be too much, as in counters: a hash of its apex, the same as long as
+    /// the process lives, and never 0.
+    #[inline]
+    pub fn tag(&self) -> u64 {
+        self.apex.hash | 1
+    }
+
     #[inline]
     pub(super) fn apex_hash(&self) -> u64 {
         self.apex.hash

@@ -20,7 +20,7 @@ use mcdns_core::{
     answer::{Entry, Levels, Patch, Snapshot, Soa, ZonePatch},
     dns::{OwnerName, RecordType, Rrset, Serial},
 };
-use mcdns_serve::{Responder, SnapshotStore, Transport};
+use mcdns_serve::{Answer, Client, Policy, Responder, SnapshotStore, Transport};
 
 const APEX: &str = "example.com";
 const REGIONS: [(&str, [&str; 2]); 2] =
@@ -48,12 +48,16 @@ fn main() -> io::Result<()> {
 
     let requests: Vec<Vec<u8>> = (0..20_000).map(|number| request(number, services)).collect();
     let store = SnapshotStore::new(snapshot);
-    let mut responder = Responder::new();
+    let mut responder = Responder::default();
+    let policy = Policy::default();
+    let client = Client { address: ([192, 0, 2, 200], 5353).into(), transport: Transport::Udp };
     let mut octets = 0;
     let start = Instant::now();
     for request in requests.iter().cycle().take(queries) {
         let snapshot = store.load();
-        octets += responder.respond(&snapshot, request, Transport::Udp).map_or(0, |reply| reply.octets.len());
+        if let Answer::Message(reply) = responder.respond(&snapshot, &policy, request, &client) {
+            octets += reply.octets.len();
+        }
     }
     let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(u32::try_from(queries.max(1)).unwrap_or(u32::MAX));
     writeln!(out, "{each:.0} ns a query, {} octets an answer", octets / queries.max(1))?;

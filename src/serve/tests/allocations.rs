@@ -2,9 +2,9 @@
 
 mod support;
 
-use mcdns_serve::{Responder, SnapshotStore, Transport};
+use mcdns_serve::{Policy, Responder, SnapshotStore, Transport};
 
-use support::{query, snapshot, with_edns};
+use support::{client, query, reply, snapshot, with_edns};
 
 #[test]
 fn a_udp_query_allocates_nothing() {
@@ -20,7 +20,8 @@ fn a_udp_query_allocates_nothing() {
         moved DNAME wild
     ";
     let store = SnapshotStore::new(snapshot(&[("example.com", zone)]));
-    let mut responder = Responder::new();
+    let mut responder = Responder::default();
+    let (policy, client) = (Policy::default(), client(Transport::Udp));
     let questions = [
         ("www.example.com", "A"),
         ("www.example.com", "AAAA"),
@@ -40,11 +41,11 @@ fn a_udp_query_allocates_nothing() {
     let counted = allocation_counter::measure(|| {
         for request in &requests {
             let snapshot = store.load();
-            answered += usize::from(responder.respond(&snapshot, request, Transport::Udp).is_some());
+            answered += usize::from(reply(responder.respond(&snapshot, &policy, request, &client)).is_some());
         }
     });
     assert_eq!(answered, requests.len());
     assert_eq!(counted.count_total, 0, "{counted:?}");
-    let control = allocation_counter::measure(|| drop(Responder::new()));
+    let control = allocation_counter::measure(|| drop(Responder::default()));
     assert!(control.count_total > 0, "the counter counts");
 }

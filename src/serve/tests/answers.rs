@@ -3,10 +3,10 @@
 mod support;
 
 use hickory_proto::op::Message;
-use mcdns_serve::{Responder, Transport};
+use mcdns_serve::{Policy, Responder, Transport};
 use rstest::rstest;
 
-use support::{ask, lines, name, query, respond, show, snapshot, with_edns};
+use support::{ask, client, lines, name, query, reply, respond, show, snapshot, with_edns};
 
 const PARENT: &str = "
     @ NS ns1
@@ -527,10 +527,11 @@ fn owners_past_the_reach_of_pointers_are_written_in_full() {
 #[test]
 fn the_reply_says_what_is_in_the_message() {
     let zone = snapshot(&[("example.com", PARENT)]);
-    let mut responder = Responder::new();
+    let mut responder = Responder::default();
+    let (policy, udp) = (Policy::default(), client(Transport::Udp));
     let newer = with_edns(query("www.example.com", "A"), 1232, 9, 0, &[]);
-    assert_eq!(responder.respond(&zone, &newer, Transport::Udp).map(|reply| reply.rcode), Some(16));
+    assert_eq!(reply(responder.respond(&zone, &policy, &newer, &udp)).map(|reply| reply.rcode), Some(16));
     let none = query(&format!("{}.example.com", name("nothing")), "A");
-    let reply = responder.respond(&zone, &none, Transport::Udp).expect("an answer");
+    let reply = reply(responder.respond(&zone, &policy, &none, &udp)).expect("an answer");
     assert_eq!((reply.rcode, reply.truncated), (3, false));
 }

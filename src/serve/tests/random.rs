@@ -4,10 +4,10 @@ mod support;
 
 use hickory_proto::op::Message;
 use mcdns_core::answer::Snapshot;
-use mcdns_serve::{Responder, Transport};
+use mcdns_serve::{Policy, Responder, Transport};
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use support::{query, snapshot, with_edns};
+use support::{client, query, reply, snapshot, with_edns};
 
 fn zones() -> Snapshot {
     let many: String = (0..120)
@@ -27,9 +27,11 @@ fn zones() -> Snapshot {
 }
 
 fn check(zones: &Snapshot, request: &[u8]) -> Result<(), TestCaseError> {
-    let mut responder = Responder::new();
+    let mut responder = Responder::default();
+    let policy = Policy::default();
     for transport in [Transport::Udp, Transport::Tcp] {
-        let Some(reply) = responder.respond(zones, request, transport) else {
+        let answer = responder.respond(zones, &policy, request, &client(transport));
+        let Some(reply) = reply(answer) else {
             prop_assert!(request.len() < 12 || request[2] & 0x80 != 0, "silence is for answers and scraps");
             continue;
         };
@@ -101,8 +103,9 @@ proptest! {
         let zones = zones();
         check(&zones, &query(&asked, record_type))?;
         let request = query(&asked, record_type);
-        let mut responder = Responder::new();
-        let reply = responder.respond(&zones, &request, Transport::Tcp).expect("an answer");
+        let mut responder = Responder::default();
+        let answer = responder.respond(&zones, &Policy::default(), &request, &client(Transport::Tcp));
+        let reply = reply(answer).expect("an answer");
         let message = Message::from_vec(reply.octets).expect("a message");
         prop_assert!(!message.metadata.truncation);
         let is_referral = !message.metadata.authoritative;

@@ -9,18 +9,23 @@ use std::{
     time::Duration,
 };
 
-use mcdns_serve::{BindError, Server, SnapshotStore};
+use mcdns_serve::{BindError, Listener, PolicyStore, Server, SnapshotStore};
 
 use support::{query, show, snapshot};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const WAIT: Duration = Duration::from_secs(5);
 
+fn bind(addresses: &[SocketAddr], workers: usize, store: &Arc<SnapshotStore>) -> Result<Server, BindError> {
+    let listeners: Vec<Listener> = addresses.iter().copied().map(Listener::plain).collect();
+    Server::bind(&listeners, workers, store, &PolicyStore::default())
+}
+
 fn server() -> (Server, Arc<SnapshotStore>) {
     let texts: String = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect::<Vec<_>>().concat();
     let zone = snapshot(&[("example.com", &format!("www A 192.0.2.1\n{texts}"))]);
     let store = Arc::new(SnapshotStore::new(zone));
-    let server = Server::bind(&[ANY_PORT], 2, Arc::clone(&store)).expect("a free port");
+    let server = bind(&[ANY_PORT], 2, &store).expect("a free port");
     (server, store)
 }
 
@@ -150,16 +155,16 @@ fn what_is_no_query_closes_a_connection_and_gets_no_datagram() {
 fn a_port_in_use_is_an_error_that_says_what_to_do() {
     let (server, store) = server();
     let address = server.addresses()[0];
-    let Err(error) = Server::bind(&[address], 1, Arc::clone(&store)) else { unreachable!("the port is taken") };
+    let Err(error) = bind(&[address], 1, &store) else { unreachable!("the port is taken") };
     let text = error.to_string();
     assert!(text.starts_with(&format!("cannot listen on {address} (TCP): another program has this port")), "{text}");
 
     // Where UDP alone is taken, even by a socket that would share.
     let udp = UdpSocket::bind(ANY_PORT).expect("a socket");
     let taken = udp.local_addr().expect("an address");
-    let Err(error) = Server::bind(&[taken], 1, Arc::clone(&store)) else { unreachable!("the port is taken") };
+    let Err(error) = bind(&[taken], 1, &store) else { unreachable!("the port is taken") };
     assert!(error.to_string().contains("(UDP): another program"), "{error}");
-    assert!(matches!(Server::bind(&[], 1, store), Err(BindError::NoAddress)));
+    assert!(matches!(bind(&[], 1, &store), Err(BindError::NoAddress)));
 }
 
 #[test]
@@ -169,7 +174,7 @@ fn a_stopped_server_gives_its_port_back() {
     let _open = connect(address);
     server.stop();
     drop(TcpListener::bind(address).expect("free"));
-    let again = Server::bind(&[address], 1, store).expect("free");
+    let again = bind(&[address], 1, &store).expect("free");
     assert!(show(&udp_ask(address, &query("www.example.com", "A"))).starts_with("NOERROR aa"));
     drop(again);
     UdpSocket::bind(address).expect("free");
@@ -179,7 +184,7 @@ fn a_stopped_server_gives_its_port_back() {
 fn several_addresses_of_both_families_are_served() {
     let store = Arc::new(SnapshotStore::new(snapshot(&[("example.com", "www A 192.0.2.1")])));
     let addresses = [ANY_PORT, (Ipv4Addr::new(127, 0, 0, 2), 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
-    let server = Server::bind(&addresses, 1, store).expect("free ports");
+    let server = bind(&addresses, 1, &store).expect("free ports");
     for &address in server.addresses() {
         assert!(show(&udp_ask(address, &query("www.example.com", "A"))).starts_with("NOERROR aa"), "{address}");
         let mut stream = connect(address);

@@ -12,7 +12,7 @@ use mcdns_core::{
     answer::{Entry, Levels, Patch, Snapshot, Soa, ZonePatch},
     dns::{OwnerName, RecordType, Rrset, Serial, parse_rdata_text},
 };
-use mcdns_serve::{Responder, Transport};
+use mcdns_serve::{Answer, Client, Policy, Reply, Responder, Transport};
 
 /// Data by type.
 type Sets = BTreeMap<RecordType, Vec<Box<[u8]>>>;
@@ -99,7 +99,23 @@ pub(crate) fn with_edns(mut query: Vec<u8>, payload: u16, version: u8, flags: u8
 
 /// The octets of the answer.
 pub(crate) fn respond(snapshot: &Snapshot, request: &[u8], transport: Transport) -> Option<Vec<u8>> {
-    Responder::new().respond(snapshot, request, transport).map(|reply| reply.octets.to_vec())
+    let mut responder = Responder::default();
+    reply(responder.respond(snapshot, &Policy::default(), request, &client(transport)))
+        .map(|reply| reply.octets.to_vec())
+}
+
+/// Somebody who asks over `transport`.
+pub(crate) fn client(transport: Transport) -> Client {
+    Client { address: ([192, 0, 2, 200], 5353).into(), transport }
+}
+
+/// The one message of an answer, if there is one.
+#[expect(clippy::needless_pass_by_value, reason = "the answer is used up")]
+pub(crate) fn reply(answer: Answer<'_>) -> Option<Reply<'_>> {
+    match answer {
+        Answer::Message(reply) => Some(reply),
+        Answer::Silence | Answer::Transfer(_) => None,
+    }
 }
 
 /// The answer to a UDP query with EDNS: status, flags, sections, one record a line.
