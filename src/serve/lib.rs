@@ -46,4 +46,7 @@ pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
 pub use transfer::Transfer;
-pub use tsig::{Algorithm, Key, KeyRing, Signer};
+pub use tsig::{
+    Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures, TsigTotals,
+    UnknownAlgorithm,
+};

@@ -191,6 +191,13 @@ pub(crate) fn header_only(out: &mut [u8], request: &[u8], rcode: u16) -> usize {
     HEADER
 }
 
+/// Counts one more additional record in the header of a message.
+pub(crate) fn count_additional(message: &mut [u8]) {
+    if let Some([high, low]) = message.get_mut(10..HEADER) {
+        [*high, *low] = u16::from_be_bytes([*high, *low]).wrapping_add(1).to_be_bytes();
+    }
+}
+
 /// A compression pointer; only for octets that it reaches.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the caller compares with the farthest octet")]
