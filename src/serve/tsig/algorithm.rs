@@ -2,10 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr};
 
-use hmac::{
-    EagerHash, Hmac, KeyInit as _, Mac as _,
-    digest::{Digest, Key as Block},
-};
+use hmac::{EagerHash, Hmac, KeyInit as _, Mac as _, digest::Key as Block};
 use sha1::Sha1;
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 use thiserror::Error;

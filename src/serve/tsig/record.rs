@@ -3,7 +3,7 @@
 use mcdns_core::dns::OwnerName;
 
 use super::algorithm::MacOctets;
-use crate::request::HEADER;
+use crate::request::{HEADER, skip_name};
 
 /// Type TSIG.
 pub(crate) const TSIG: u16 = 250;
@@ -88,9 +88,7 @@ impl Fields {
 
     /// Time and fudge, which are all that is digested behind the messages of a stream but the first (section 5.3.1).
     pub(super) fn timers(&self) -> [u8; TIME + 2] {
-        let [_, _, a, b, c, d, e, f] = self.time.to_be_bytes();
-        let [high, low] = self.fudge.to_be_bytes();
-        [a, b, c, d, e, f, high, low]
+        (self.time << 16 | u64::from(self.fudge)).to_be_bytes()
     }
 
     /// The record with this MAC, for a message with this ID.
@@ -199,18 +197,6 @@ fn read_name(message: &[u8], start: usize) -> Option<(OwnerName, usize)> {
                 }
                 from = at;
             }
-            _ => return None,
-        }
-    }
-}
-
-/// What stands behind the name at `at`, which is not followed.
-fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            length @ 1..=63 => at += 1 + usize::from(length),
-            0xc0.. => return Some(at + 2),
             _ => return None,
         }
     }

@@ -8,11 +8,11 @@ use super::{
     Signer,
     record::{FIXED, Fields, Record},
 };
-use crate::message::count_additional;
-
-/// RCODEs of the answers.
-const FORMERR: u16 = 1;
-const NOTAUTH: u16 = 9;
+use crate::{
+    message::count_additional,
+    rcode::{FORMERR, NOTAUTH},
+    request::HEADER,
+};
 
 /// What is wrong with a signed message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +51,7 @@ enum Form {
 
 impl TsigError {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::BadKey, Self::BadSignature, Self::BadTime, Self::BadTruncation];
+    pub const ALL: [Self; 5] = [Self::Malformed, Self::BadKey, Self::BadSignature, Self::BadTime, Self::BadTruncation];
 
     /// As the IANA registry has it (RFC 8945 section 3), for logs and metrics.
     pub fn name(self) -> &'static str {
@@ -138,17 +137,21 @@ impl Refusal {
         }
     }
 
-    /// Appends the TSIG record of the answer, if it has one, and counts it in the header. The message has the header
-    /// and the question of the request and the RCODE of [`Refusal::rcode`].
-    pub fn append(self, message: &mut Vec<u8>, now: u64) {
+    /// Appends the TSIG record of the answer, if it has one, to the message that `buffer` starts with, and counts it in
+    /// the header; returns the new length. None, and nothing done, where there is no room. The message has the ID and
+    /// the question of the request and the RCODE of [`Refusal::rcode`].
+    pub(crate) fn append_within(self, buffer: &mut [u8], length: usize, now: u64) -> Option<usize> {
         match self.answer {
-            Form::None => {}
+            Form::None => Some(length),
             Form::Unsigned(parts) => {
-                let Some(&id) = message.first_chunk() else { return };
-                message.extend_from_slice(&parts.1.write(&parts.0, &[], id));
-                count_additional(message);
+                let id = *buffer.get(..HEADER)?.first_chunk()?;
+                let record = parts.1.write(&parts.0, &[], id);
+                let end = length + record.len();
+                buffer.get_mut(length..end)?.copy_from_slice(&record);
+                count_additional(buffer);
+                Some(end)
             }
-            Form::Signed(mut signer) => signer.sign(message, now),
+            Form::Signed(mut signer) => signer.sign_within(buffer, length, now),
         }
     }
 }

@@ -46,13 +46,7 @@ impl KeyRing {
 }
 
 /// True if the record's MAC is that of the message, behind the MAC that it answers.
-pub(super) fn is_signed(
-    record: &Record<'_>,
-    message: &[u8],
-    key: &Key,
-    algorithm: Algorithm,
-    prior: &[u8],
-) -> bool {
+pub(super) fn is_signed(record: &Record<'_>, message: &[u8], key: &Key, algorithm: Algorithm, prior: &[u8]) -> bool {
     let Some(header) = header_signed(message, record.original_id) else { return false };
     let Some(records) = message.get(HEADER..record.start) else { return false };
     let variables = record.fields.variables(&record.key);
