@@ -5,6 +5,7 @@
 //! where that is allowed. No step is ever skipped: a missing tool is a failure that says what to do.
 
 mod console;
+mod instructions;
 mod process;
 mod rooms;
 mod scan;
@@ -43,6 +44,12 @@ enum Command {
     /// Build for release, measure speed and memory, and compare with other name servers.
     #[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench dns --rounds 5 --markdown")]
     Bench(Benchmarks),
+    /// Count the instructions that a query costs, and hold them against the number on file.
+    Instructions {
+        /// Write the number counted as the one on file.
+        #[arg(long)]
+        update: bool,
+    },
     /// Compare everything that has an expected result on file.
     Golden {
         /// Write what comes out as the new expected results.
@@ -67,6 +74,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Test { only } => steps::test(&top, only),
         Command::CheckRooms => rooms::run(&top),
         Command::Bench(wanted) => steps::bench(&top, wanted),
+        Command::Instructions { update } => instructions::check(&top, *update),
         Command::Golden { update } => steps::golden(&top, *update),
     }
 }

@@ -70,6 +70,13 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("`{}` wrote no UTF-8", text(command)))
 }
 
+/// Where cargo builds, which the environment may move.
+pub(crate) fn target(top: &Path) -> anyhow::Result<String> {
+    let metadata = output(&mut cargo(top, &["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+    Ok(metadata["target_directory"].as_str().context("cargo metadata without a target directory")?.to_owned())
+}
+
 /// Where the program is.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())

@@ -13,7 +13,8 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    process::{cargo, command, output, run, run_reading},
+    instructions,
+    process::{cargo, command, run, run_reading, target},
     rooms, scan,
     tools::{self, NeededBy},
 };
@@ -37,6 +38,8 @@ pub(crate) enum Step {
     Deny,
     /// All tests of the workspace.
     Tests,
+    /// Instructions per query, which must not rise.
+    Instructions,
 }
 
 /// What to measure, and how.
@@ -157,6 +160,7 @@ impl Step {
             Self::Documentation => "documentation, warnings denied",
             Self::Deny => "licences, bans and sources of dependencies",
             Self::Tests => "all tests",
+            Self::Instructions => "instructions per query, against the number on file",
         }
     }
 
@@ -178,6 +182,7 @@ impl Step {
                 run(&mut cargo(top, &["deny", "--log-level", "error", "check", "licenses", "bans", "sources"]))
             }
             Self::Tests => tests(top, counts),
+            Self::Instructions => instructions::check(top, false),
         }
     }
 }
@@ -207,13 +212,6 @@ fn summary(done: &[(Step, Duration)], all: Duration) {
     for (step, took) in done {
         say(format_args!("  {:<14} passed {:>12}", step.to_string(), time(*took)));
     }
-}
-
-/// Where cargo builds, which the environment may move.
-fn target(top: &Path) -> anyhow::Result<String> {
-    let metadata = output(&mut cargo(top, &["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
-    Ok(metadata["target_directory"].as_str().context("cargo metadata without a target directory")?.to_owned())
 }
 
 impl Counts {

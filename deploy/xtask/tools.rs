@@ -54,6 +54,12 @@ const PACKAGES: &[Package] = &[
         needed_by: NeededBy::Tests,
     },
     Package {
+        name: "valgrind",
+        program: "valgrind",
+        purpose: "counts the instructions that a query costs",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
         name: "knot",
         program: "knotd",
         purpose: "a name server to compare with",

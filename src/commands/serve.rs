@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{Entry, Patch, Snapshot, ZonePatch},
-    check::{Finding, FindingCode, zone::ZoneContents},
+    answer::{Patch, Snapshot},
+    check::{Finding, FindingCode},
     dns::OwnerName,
 };
 use mcdns_serve::{Listener, PolicyStore, Server, SnapshotStore};
@@ -26,10 +26,6 @@ use crate::{
     output::Output,
     settings::{Origin, Settings},
 };
-
-/// In how many pieces a zone is put into the snapshot: each costs memory of its own beside the names still waiting,
-/// and a walk over the whole table.
-const PIECES: usize = 16;
 
 /// Master files and the zones that they give.
 struct Files {
@@ -115,41 +111,12 @@ impl Files {
             return Ok(findings);
         }
         let before = self.zones.insert(path.to_owned(), apex.clone());
-        self.replace_zone(contents, before.filter(|before| *before != apex))?;
-        Ok(findings)
-    }
-
-    /// Puts the contents in the place of what the zone held before, in pieces: a patch of a whole zone would take
-    /// more memory than the zone itself.
-    fn replace_zone(&mut self, contents: ZoneContents, other: Option<OwnerName>) -> Result<()> {
-        let ZoneContents { apex, soa, names } = contents;
-        let kept: BTreeSet<OwnerName> = match self.snapshot.zone(&apex) {
-            Some(_) => names.iter().map(|(owner, _)| owner.clone()).collect(),
-            None => BTreeSet::new(),
-        };
-        let gone: Vec<OwnerName> = self.snapshot.zone(&apex).map_or_else(Vec::new, |served| {
-            served.entries().map(|(owner, _)| owner).filter(|owner| !kept.contains(owner)).collect()
-        });
-        let first =
-            ZonePatch { soa: Some(soa), levels: None, names: gone.into_iter().map(|owner| (owner, None)).collect() };
-        let removed_zones = BTreeSet::from_iter(other);
-        self.apply(&Patch { removed_zones, zones: BTreeMap::from([(apex.clone(), first)]) })?;
-        let piece_length = names.len() / PIECES + 1;
-        let mut names = names.into_iter();
-        loop {
-            let piece: BTreeMap<OwnerName, Option<Entry>> =
-                names.by_ref().take(piece_length).map(|(owner, entry)| (owner, Some(entry))).collect();
-            if piece.is_empty() {
-                return Ok(());
-            }
-            let zone = ZonePatch { names: piece, ..ZonePatch::default() };
-            self.apply(&Patch { zones: BTreeMap::from([(apex.clone(), zone)]), ..Patch::default() })?;
+        if let Some(other) = before.filter(|before| *before != apex) {
+            let gone = Patch { removed_zones: [other].into(), ..Patch::default() };
+            self.snapshot = std::mem::take(&mut self.snapshot).apply_in_place(&gone)?;
         }
-    }
-
-    fn apply(&mut self, patch: &Patch) -> Result<()> {
-        self.snapshot = std::mem::take(&mut self.snapshot).apply_in_place(patch)?;
-        Ok(())
+        self.snapshot = std::mem::take(&mut self.snapshot).with_zone(&contents)?;
+        Ok(findings)
     }
 
     /// Reads again what has changed.

@@ -77,7 +77,7 @@ pub(super) fn read(path: &Path, apex: Option<&OwnerName>) -> (Option<zone::ZoneC
     let (records, mut findings) = master::read(&String::from_utf8_lossy(&octets), &file, &origin, &mut include);
     // As large as the records that came of it, which are worked on from here.
     drop(octets);
-    let apex = apex.or_else(|| zone::apex_of(&records)).cloned();
+    let apex = apex.cloned().or_else(|| zone::apex_of(&records));
     let Some(apex) = apex else {
         let finding = Finding::new(FindingCode::ZoneSoa, "there is no SOA, so this is no zone");
         findings.push(finding.at(&file, 0, 0).help("begin with an SOA record at the name of the zone"));
@@ -91,8 +91,8 @@ pub(super) fn read(path: &Path, apex: Option<&OwnerName>) -> (Option<zone::ZoneC
 
 /// The same as what a zone holds before everything else.
 pub(super) fn static_zone(contents: zone::ZoneContents) -> StaticZone {
-    let names = contents.names.into_iter().map(|(owner, entry)| (owner, entry.rrsets));
-    StaticZone { soa: contents.soa, names: names.collect() }
+    let names = contents.names().map(|(owner, entry)| (owner, entry.rrsets));
+    StaticZone { names: names.collect(), soa: contents.soa }
 }
 
 /// A file that another one includes: relative to the folder of that one.

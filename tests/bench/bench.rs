@@ -8,10 +8,10 @@
 
 mod compute;
 mod directory;
+mod dns;
 mod engine;
 mod follow;
 mod machine;
-mod peers;
 mod process;
 mod program;
 mod question;
@@ -110,7 +110,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let name = benchmark.name();
         progress(format_args!("=== {name}"));
         let result = match benchmark {
-            Benchmark::Dns => peers::measure(&setup, &mut report),
+            Benchmark::Dns => dns::measure(&setup, &mut report),
             Benchmark::Compute => compute::measure(&setup, &mut report),
             Benchmark::Directory => directory::measure(&setup, &mut report),
             Benchmark::Follow => follow::measure(&setup, &mut report),

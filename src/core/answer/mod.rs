@@ -11,6 +11,7 @@
 //! joined by the caller, name by name, since they may lead through several zones.
 
 mod levels;
+mod load;
 mod lookup;
 mod node;
 mod overlay;
@@ -27,5 +28,6 @@ pub use lookup::{Climb, Negative, Outcome};
 pub use node::EncodedRrset;
 pub use patch::{Entry, Generation, Levels, Patch, Soa, ZonePatch};
 pub use query_name::QueryName;
+pub(crate) use query_name::{child_hash, name_hash};
 pub use snapshot::{PatchError, Snapshot, Zone};
 pub use zone::AuthoritativeZone;

@@ -90,7 +90,12 @@ impl<'a> EncodedRrset<'a> {
 
 /// Octets that an RRset takes when it is sent with compressed owners.
 pub(super) fn encoded_length(rrset: &Rrset) -> usize {
-    rrset.data().iter().map(|data| RECORD_HEAD + data.len()).sum()
+    rrset.data().iter().map(|data| encoded_record_length(data)).sum()
+}
+
+/// Octets that a record takes so.
+pub(super) fn encoded_record_length(data: &[u8]) -> usize {
+    RECORD_HEAD + data.len()
 }
 
 /// Appends one record. The RDATA is at most 65,535 octets long, as [`PatchError`](super::PatchError) sees to.

@@ -70,7 +70,8 @@ impl CutDepths {
         self.mask
     }
 
-    fn change(&mut self, depth: usize, before: u8, after: u8) {
+    /// A node so many labels below the apex had these flags, and has others now.
+    pub(super) fn change(&mut self, depth: usize, before: u8, after: u8) {
         let (was, is) = (before & (CUT | DNAME) != 0, after & (CUT | DNAME) != 0);
         if was == is {
             return;

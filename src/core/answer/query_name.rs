@@ -170,7 +170,7 @@ impl Default for QueryName {
 
 /// Hash of the name `label.parent`, from that of `parent`.
 #[inline]
-pub(super) fn child_hash(parent: u64, label: &[u8]) -> u64 {
+pub(crate) fn child_hash(parent: u64, label: &[u8]) -> u64 {
     SEED.child_hash(parent, label)
 }
 
@@ -194,7 +194,7 @@ pub(super) fn descendant_hash(parent: u64, labels: &[u8]) -> u64 {
 }
 
 /// Hash of a whole name in wire format, root label included.
-pub(super) fn name_hash(wire: &[u8]) -> u64 {
+pub(crate) fn name_hash(wire: &[u8]) -> u64 {
     descendant_hash(ROOT, &wire[..wire.len() - 1])
 }
 

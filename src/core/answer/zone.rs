@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::dns::{OwnerName, RecordType, Rrset, Ttl};
+use crate::{
+    check::zone::ZoneContents,
+    dns::{OwnerName, RecordType, Rrset, Ttl},
+};
 
 use super::{
     levels::{LevelIndex, wire_label},
+    load::load,
     node::{CUT, DNAME, EncodedRrset, Node, RRSETS, WITHHELD, encode_record},
     overlay::{CutDepths, Overlay, commit},
     patch::{Entry, Levels, Soa, ZonePatch},
     query_name::{descendant_hash, name_hash},
+    snapshot::PatchError,
     table::Table,
 };
 
@@ -125,6 +130,12 @@ impl AuthoritativeZone {
             table: Table::new(),
             cuts: CutDepths::default(),
         }
+    }
+
+    /// A zone without levels, made at once.
+    pub(super) fn load(contents: &ZoneContents) -> Result<Self, PatchError> {
+        let (table, cuts) = load(contents)?;
+        Ok(Self { table, cuts, ..Self::new(&contents.apex, &contents.soa) })
     }
 
     /// Takes the changes, which were checked before. Parts that nobody else shares are changed in place.

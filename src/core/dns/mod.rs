@@ -4,6 +4,7 @@
 //! what compares in the order of RFC 4034 section 6; presentation format is for the edges.
 
 mod name;
+mod name_ref;
 mod rdata;
 mod record_type;
 mod rrset;
@@ -13,6 +14,7 @@ pub mod master;
 
 pub(crate) use name::is_ldh_label;
 pub use name::{HostNameError, NameError, OwnerName};
+pub use name_ref::NameRef;
 pub use rdata::{RdataError, display_rdata, parse_rdata, parse_rdata_text, rdata_target, write_rdata};
 pub use record_type::{RecordType, RecordTypeError};
 pub use rrset::{Rrset, Ttl};

@@ -5,6 +5,8 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use super::NameRef;
+
 /// Longest name in wire format, in octets (RFC 1035 section 2.3.4).
 const MAX_NAME: usize = 255;
 /// Longest label, in octets (RFC 1035 section 2.3.4).
@@ -185,16 +187,7 @@ impl OwnerName {
 
     /// The wire labels in front of `ancestor` (no root label), if the name is at or below it.
     pub fn strip_suffix<'a>(&'a self, ancestor: &Self) -> Option<&'a [u8]> {
-        let cut = self.0.len().checked_sub(ancestor.0.len())?;
-        let (front, back) = self.0.split_at(cut);
-        if back != &*ancestor.0 {
-            return None;
-        }
-        let mut at = 0;
-        while at < cut {
-            at += 1 + usize::from(self.0[at]);
-        }
-        (at == cut).then_some(front)
+        self.view().strip_suffix(ancestor.view())
     }
 
     /// The name made of wire labels (no root label) put in front of this one.
@@ -219,22 +212,14 @@ impl OwnerName {
         Self::from_wire(&wire)
     }
 
-    /// Offsets of the length octets of all labels, and how many there are.
-    fn label_places(&self) -> ([u8; 128], usize) {
-        let mut places = [0; 128];
-        let (mut at, mut count) = (0_u8, 0);
-        while let Some(&length) = self.0.get(usize::from(at)).filter(|&&length| length > 0) {
-            places[count] = at;
-            count += 1;
-            at += length + 1;
-        }
-        (places, count)
+    /// The name without a copy of it.
+    pub fn view(&self) -> NameRef<'_> {
+        NameRef::from_normal_wire(&self.0)
     }
 
-    /// The label whose length octet stands at `place`.
-    fn label_at(&self, place: u8) -> &[u8] {
-        let start = usize::from(place) + 1;
-        &self.0[start..start + usize::from(self.0[start - 1])]
+    /// The name that these octets are, which were those of another.
+    pub(super) fn from_normal_wire(wire: &[u8]) -> Self {
+        Self(wire.into())
     }
 
     /// Presentation format with the trailing dot.
@@ -247,6 +232,12 @@ impl OwnerName {
 #[derive(Debug, Clone)]
 pub struct Labels<'a> {
     rest: &'a [u8],
+}
+
+impl<'a> Labels<'a> {
+    pub(super) fn of(wire: &'a [u8]) -> Self {
+        Self { rest: wire }
+    }
 }
 
 impl<'a> Iterator for Labels<'a> {
@@ -274,15 +265,7 @@ pub(crate) fn is_ldh_label(label: &[u8]) -> bool {
 
 impl Ord for OwnerName {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Labels are compared from the right, so their places are noted first; no allocation, because sorted
-        // maps of names compare a great deal. A name of 255 octets has at most 127 labels.
-        let (mine, mine_count) = self.label_places();
-        let (theirs, their_count) = other.label_places();
-        let pairs = mine[..mine_count].iter().rev().zip(theirs[..their_count].iter().rev());
-        pairs
-            .map(|(&a, &b)| self.label_at(a).cmp(other.label_at(b)))
-            .find(|order| order.is_ne())
-            .unwrap_or_else(|| mine_count.cmp(&their_count))
+        self.view().cmp(&other.view())
     }
 }
 
@@ -302,23 +285,7 @@ impl FromStr for OwnerName {
 
 impl fmt::Display for OwnerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        if self.is_root() {
-            return f.write_str(".");
-        }
-        for (index, label) in self.labels().enumerate() {
-            if index > 0 {
-                f.write_char('.')?;
-            }
-            for &octet in label {
-                match octet {
-                    b'.' | b'\\' | b'"' | b';' | b'(' | b')' | b'@' | b'$' => write!(f, "\\{}", char::from(octet))?,
-                    0x21..=0x7e => f.write_char(char::from(octet))?,
-                    _ => write!(f, "\\{octet:03}")?,
-                }
-            }
-        }
-        Ok(())
+        self.view().fmt(f)
     }
 }
 

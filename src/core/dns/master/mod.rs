@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   text ──lexer──► words of one record, with line and column
-//!        ──reader─► Record (owner, TTL, type, RDATA in wire format) or Finding; on to the next record
+//!        ──reader─► Records (owner, TTL, type, RDATA in wire format) or Finding; on to the next record
 //!
 //!   RRsets ──writer──► one record a line, absolute names, canonical order
 //! ```
@@ -18,34 +18,17 @@
 mod generate;
 mod lexer;
 mod reader;
+mod records;
 mod writer;
 
 use std::sync::Arc;
 
 pub use self::{
     reader::{Included, read},
+    records::{Record, Records},
     writer::{write, write_record},
 };
-use super::{OwnerName, RecordType, Ttl};
-
-/// One record of a master file, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Owner name, absolute.
-    pub owner: OwnerName,
-    /// TTL in seconds, written or inherited.
-    pub ttl: Ttl,
-    /// RR type; never a meta type.
-    pub record_type: RecordType,
-    /// RDATA in wire format without compression.
-    pub rdata: Box<[u8]>,
-    /// Line of its first word, from 1.
-    pub line: u32,
-    /// Column of its first word in characters, from 1.
-    pub column: u32,
-    /// The file, as the caller or the loader named it.
-    pub file: Arc<str>,
-}
+use super::OwnerName;
 
 /// The `$INCLUDE` loader for texts that may not include anything.
 pub fn refuse_includes(name: &str, _from: &Arc<str>) -> Result<Included, String> {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    Record,
+    Record, Records,
     generate::{expand, range},
     lexer::{Lexer, LexerError, Place, Word},
+    records::TooMany,
 };
 use crate::{
     check::{Finding, FindingCode},
     dns::{
-        OwnerName, RecordType, Ttl,
+        NameRef, OwnerName, RecordType, Ttl,
         rdata::{NameBuffer, period, read_into},
     },
 };
@@ -37,9 +38,9 @@ type Loader<'a> = dyn FnMut(&str, &Arc<str>) -> Result<Included, String> + 'a;
 /// `include` opens what `$INCLUDE` names ([`refuse_includes`](super::refuse_includes) opens nothing). Records
 /// come in the order of the text, findings too; a record with a finding of severity error is not among the
 /// records.
-pub fn read(text: &str, file: &Arc<str>, origin: &OwnerName, include: &mut Loader<'_>) -> (Vec<Record>, Vec<Finding>) {
+pub fn read(text: &str, file: &Arc<str>, origin: &OwnerName, include: &mut Loader<'_>) -> (Records, Vec<Finding>) {
     let mut reader = Reader {
-        records: Vec::new(),
+        records: Records::default(),
         findings: Vec::new(),
         default_ttl: None,
         last_ttl: None,
@@ -54,7 +55,7 @@ pub fn read(text: &str, file: &Arc<str>, origin: &OwnerName, include: &mut Loade
 
 /// What holds over all files.
 struct Reader<'r, 'i> {
-    records: Vec<Record>,
+    records: Records,
     findings: Vec<Finding>,
     /// `$TTL`.
     default_ttl: Option<Ttl>,
@@ -81,14 +82,14 @@ struct Scope<'a> {
 }
 
 /// Whom a line that starts with blanks belongs to.
-#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is never moved far")]
 enum Owner {
     /// No record was read yet.
     None,
     /// The last owner name could not be read.
     Wrong,
     /// The last owner name.
-    Known(OwnerName),
+    Known(NameBuffer),
 }
 
 /// What stands before the data of a record.
@@ -132,26 +133,20 @@ impl Reader<'_, '_> {
     /// Boxed findings keep the way of a good record short.
     fn record<'a>(&mut self, words: &[Word<'a>], blank: bool, scope: &mut Scope<'a>) -> Result<(), Box<Finding>> {
         let first = words[0];
-        let owner = if blank {
-            match &scope.owner {
-                Owner::Known(owner) => owner.clone(),
-                Owner::None => {
-                    let finding = scope.finding(FindingCode::ZoneSyntax, first.place(), "the record has no owner name");
-                    return Err(finding
-                        .help("a line that starts with a blank belongs to the owner name above it")
-                        .into());
-                }
-                Owner::Wrong => {
-                    let message = "the record belongs to an owner name that could not be read";
-                    return Err(scope.finding(FindingCode::ZoneSyntax, first.place(), message).into());
-                }
+        if blank {
+            let message = match &scope.owner {
+                Owner::Known(_) => None,
+                Owner::None => Some("the record has no owner name"),
+                Owner::Wrong => Some("the record belongs to an owner name that could not be read"),
+            };
+            if let Some(message) = message {
+                let finding = scope.finding(FindingCode::ZoneSyntax, first.place(), message);
+                return Err(finding.help("a line that starts with a blank belongs to the owner name above it").into());
             }
         } else {
             scope.owner = Owner::Wrong;
-            let owner = scope.name(&first)?;
-            scope.owner = Owner::Known(owner.clone());
-            owner
-        };
+            scope.owner = Owner::Known(scope.name_buffer(&first)?);
+        }
         let head = self.head(words, usize::from(!blank), scope)?;
         scope.fields.clear();
         scope.fields.extend(words[head.data_at..].iter().map(Word::field));
@@ -179,17 +174,14 @@ impl Reader<'_, '_> {
                 .help("write `$TTL 3600` at the top of the file")
         })?;
         let (line, column) = scope.position(first.place());
-        let record_type = head.record_type;
-        self.records.push(Record {
-            owner,
-            ttl,
-            record_type,
-            rdata: self.rdata.as_slice().into(),
-            line,
-            column,
-            file: scope.file.clone(),
-        });
-        Ok(())
+        // Seen to above.
+        let Owner::Known(owner) = &scope.owner else { return Ok(()) };
+        let (owner, rdata) = (NameRef::from_normal_wire(owner.as_wire()), self.rdata.as_slice());
+        let record = Record { owner, ttl, record_type: head.record_type, rdata, line, column, file: &scope.file };
+        self.records.push(record).map_err(|TooMany| {
+            let message = "the zone has more than 4 GiB of names and data";
+            scope.finding(FindingCode::ZoneSyntax, first.place(), message).help("make several zones of it").into()
+        })
     }
 
     /// `[TTL] [class] type` in either order of the first two (RFC 1035 section 5.1).
@@ -356,12 +348,14 @@ impl Scope<'_> {
     }
 
     fn name(&self, word: &Word<'_>) -> Result<OwnerName, Box<Finding>> {
-        NameBuffer::read(word.text, &self.origin).and_then(|name| OwnerName::from_wire(name.as_wire())).map_err(
-            |error| {
-                let message = format!("`{}` is no domain name: {error}", word.text);
-                Box::new(self.finding(FindingCode::ZoneSyntax, word.place(), message))
-            },
-        )
+        Ok(NameRef::from_normal_wire(self.name_buffer(word)?.as_wire()).into())
+    }
+
+    fn name_buffer(&self, word: &Word<'_>) -> Result<NameBuffer, Box<Finding>> {
+        NameBuffer::read(word.text, &self.origin).map_err(|error| {
+            let message = format!("`{}` is no domain name: {error}", word.text);
+            Box::new(self.finding(FindingCode::ZoneSyntax, word.place(), message))
+        })
     }
 
     fn ttl(&self, word: &Word<'_>, seconds: u64) -> Result<Ttl, Box<Finding>> {

@@ -10,7 +10,7 @@ use crate::{
 
 const HEAD: &str = "$TTL 60\n";
 
-fn read_with(text: &str, files: &BTreeMap<&str, &str>) -> (Vec<Record>, Vec<Finding>) {
+fn read_with(text: &str, files: &BTreeMap<&str, &str>) -> (Records, Vec<Finding>) {
     let origin = OwnerName::parse("example.com").expect("a name");
     let mut include = |name: &str, _from: &Arc<str>| {
         let text = files.get(name).ok_or_else(|| "no such file".to_owned())?;
@@ -26,9 +26,9 @@ fn records(text: &str) -> Vec<String> {
     records.iter().map(show).collect()
 }
 
-fn show(record: &Record) -> String {
-    let data = display_rdata(record.record_type, &record.rdata);
-    format!("{} {} {} {data}", record.owner.fqdn(), record.ttl, record.record_type)
+fn show(record: Record<'_>) -> String {
+    let data = display_rdata(record.record_type, record.rdata);
+    format!("{} {} {} {data}", OwnerName::from(record.owner).fqdn(), record.ttl, record.record_type)
 }
 
 /// Findings as `code line:column message`.
@@ -121,7 +121,7 @@ fn an_error_costs_its_own_record_and_says_line_and_column(#[case] wrong: &str, #
     let text = format!("{HEAD}{wrong}\nnext A 192.0.2.9");
     let (records, _) = read_with(&text, &BTreeMap::new());
     assert_eq!(findings(&text), [finding]);
-    let next = records.last().expect("the record behind the error");
+    let next = records.iter().next_back().expect("the record behind the error");
     assert_eq!(show(next), "next.example.com. 60 A 192.0.2.9");
     assert_eq!(next.line as usize, text.lines().count(), "lines are counted over the error");
 }

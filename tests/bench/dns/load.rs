@@ -1,0 +1,65 @@
+//! dnsperf, and what it reports.
+
+use std::{net::SocketAddr, path::Path, process::Command};
+
+use anyhow::{Context, bail};
+
+const CORE_OF_LOAD: &str = "1";
+
+/// What is asked, and how fast.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Questions<'a> {
+    pub(super) file: &'a Path,
+    pub(super) seconds: u32,
+    /// Questions per second; none: as many as it can.
+    pub(super) rate: Option<u32>,
+}
+
+/// What dnsperf reports of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Load {
+    pub(super) completed: f64,
+    pub(super) lost: f64,
+    pub(super) rate: f64,
+}
+
+/// Asks over UDP. A lost packet makes dnsperf wait; few questions under way keep that rare.
+pub(super) fn dnsperf(server: SocketAddr, questions: Questions<'_>) -> anyhow::Result<Load> {
+    let mut command = Command::new("taskset");
+    let seconds = questions.seconds.to_string();
+    command.args(["--cpu-list", CORE_OF_LOAD, "dnsperf", "-c", "8", "-q", "200", "-l", &seconds]);
+    if let Some(rate) = questions.rate {
+        command.args(["-Q", &rate.to_string()]);
+    }
+    command.args(["-s", &server.ip().to_string(), "-p", &server.port().to_string(), "-d"]).arg(questions.file);
+    let output = command.output().context("`taskset` cannot be started")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        bail!("dnsperf failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Load::parse(&text).with_context(|| format!("dnsperf says something unknown: {text}"))
+}
+
+impl Load {
+    fn parse(text: &str) -> Option<Self> {
+        let number = |name: &str| crate::machine::field(text, name)?.split_whitespace().next()?.parse::<f64>().ok();
+        Some(Self {
+            completed: number("Queries completed")?,
+            lost: number("Queries lost")?,
+            rate: number("Queries per second")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_of_dnsperf_are_read() {
+        let text = "Statistics:\n\n  Queries sent:         500\n  Queries completed:    499 (99.80%)\n  \
+                    Queries lost:         1 (0.20%)\n\n  Queries per second:   49741.300917\n";
+        assert_eq!(Load::parse(text), Some(Load { completed: 499.0, lost: 1.0, rate: 49_741.300_917 }));
+        assert_eq!(Load::parse("Usage: dnsperf"), None);
+    }
+}
