@@ -114,6 +114,15 @@ pub(super) fn slots(shard: &[u8]) -> impl Iterator<Item = (u32, u32)> + Clone {
     })
 }
 
+/// The node in this slot, if it has one; none behind the last slot.
+pub(super) fn slot_node(shard: &[u8], slot: usize) -> Option<Option<Node<'_>>> {
+    if slot >= number(shard, 0) as usize {
+        return None;
+    }
+    let offset = number(shard, SHARD_HEAD + slot * SLOT + 4);
+    Some((offset != 0).then(|| Node::at(shard, offset)))
+}
+
 /// The nodes of one shard.
 pub(super) fn nodes_of(shard: &Shard) -> impl Iterator<Item = Node<'_>> {
     slots(shard).map(|(_, offset)| Node::at(shard, offset))
