@@ -16,13 +16,15 @@
 
 mod access;
 mod client;
-mod cookie;
+mod clock;
 mod counters;
+mod edns;
 mod listener;
 mod message;
 mod notify;
 mod policy;
 mod rate_limit;
+mod rcode;
 mod request;
 mod respond;
 mod server;
@@ -35,11 +37,12 @@ mod udp;
 
 pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};
-pub use cookie::{COOKIE_SECRET, CookieSecrets};
+pub use clock::Clock;
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::Secondary;
-pub use policy::{ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
 pub use rate_limit::RateLimit;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
