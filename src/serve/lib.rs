@@ -48,5 +48,5 @@ pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
-pub use transfer::Transfer;
+pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
 pub use tsig::{Algorithm, Key, KeyRing, Signer};

@@ -47,7 +47,7 @@ impl Server {
         Self::bind_with(listeners, workers, |listener| Live {
             store: Arc::clone(store),
             policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone()),
+            responder: Responder::new(listener.options.clone()).with_transfers(Arc::clone(store.transfers())),
         })
     }
 

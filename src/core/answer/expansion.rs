@@ -15,7 +15,7 @@ use crate::dns::{OwnerName, RecordType, Rrset, Ttl};
 use super::{
     node::{CUT, DNAME, Node, RRSETS, WITHHELD, encode_record},
     query_name::descendant_hash,
-    table::slot_node,
+    table::{slot_count, slot_node},
     zone::AuthoritativeZone,
 };
 
@@ -93,8 +93,8 @@ impl AuthoritativeZone {
     pub fn walk(&self, cursor: &mut ZoneCursor, mut take: impl FnMut(ZoneRecord<'_>) -> bool) -> bool {
         while let Some(group) = self.table.groups.get(cursor.group) {
             while let Some(shard) = group.get(cursor.shard) {
-                while let Some(node) = slot_node(shard, cursor.slot) {
-                    if node.is_some_and(|node| !self.walk_node(node, cursor, &mut take)) {
+                while cursor.slot < slot_count(shard) {
+                    if slot_node(shard, cursor.slot).is_some_and(|node| !self.walk_node(node, cursor, &mut take)) {
                         return false;
                     }
                     cursor.slot += 1;

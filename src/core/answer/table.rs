@@ -114,13 +114,15 @@ pub(super) fn slots(shard: &[u8]) -> impl Iterator<Item = (u32, u32)> + Clone {
     })
 }
 
-/// The node in this slot, if it has one; none behind the last slot.
-pub(super) fn slot_node(shard: &[u8], slot: usize) -> Option<Option<Node<'_>>> {
-    if slot >= number(shard, 0) as usize {
-        return None;
-    }
+/// How many slots a shard has.
+pub(super) fn slot_count(shard: &[u8]) -> usize {
+    number(shard, 0) as usize
+}
+
+/// The node in one of these slots, if it has one.
+pub(super) fn slot_node(shard: &[u8], slot: usize) -> Option<Node<'_>> {
     let offset = number(shard, SHARD_HEAD + slot * SLOT + 4);
-    Some((offset != 0).then(|| Node::at(shard, offset)))
+    (offset != 0).then(|| Node::at(shard, offset))
 }
 
 /// The nodes of one shard.

@@ -141,10 +141,7 @@ impl AuthoritativeZone {
 
 impl Apex {
     fn new(name: &OwnerName, hash: u64, soa: &Soa) -> Self {
-        let mut data = [soa.primary.as_wire(), soa.contact.as_wire()].concat();
-        for number in [soa.serial.0, soa.refresh, soa.retry, soa.expire, soa.negative_ttl] {
-            data.extend_from_slice(&number.to_be_bytes());
-        }
+        let data = soa.data();
         let record = |ttl| {
             let mut octets = Vec::new();
             encode_record(&mut octets, RecordType::SOA, ttl, &data);

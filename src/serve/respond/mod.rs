@@ -17,6 +17,8 @@ mod signed;
 mod transfer;
 mod unusual;
 
+use std::sync::Arc;
+
 use mcdns_core::{
     answer::{QueryName, Snapshot},
     dns::RecordType,
@@ -29,7 +31,7 @@ use crate::{
     policy::{Condition, ListenerOptions, Policy},
     rcode::REFUSED,
     request::{CLASS_IN, Edns, HEADER, Question, read_plain_edns, read_question},
-    transfer::Transfer,
+    transfer::{Transfer, TransferHistory},
 };
 
 use chain::Chain;
@@ -72,6 +74,7 @@ pub struct Reply<'a> {
 pub struct Responder {
     options: ListenerOptions,
     clock: Clock,
+    transfers: Arc<TransferHistory>,
     name: QueryName,
     /// For names in additional sections.
     extra: QueryName,
@@ -87,7 +90,14 @@ impl Responder {
     /// The same with a clock of the caller's, which is read for cookies and signatures alone.
     pub fn with_clock(options: ListenerOptions, clock: Clock) -> Self {
         let out = vec![0; STREAM_PAYLOAD].into_boxed_slice();
-        Self { options, clock, name: QueryName::new(), extra: QueryName::new(), out }
+        let transfers = Arc::default();
+        Self { options, clock, transfers, name: QueryName::new(), extra: QueryName::new(), out }
+    }
+
+    /// The same with the differences that incremental transfers are made of, and the transfers of all responders.
+    #[must_use]
+    pub fn with_transfers(self, transfers: Arc<TransferHistory>) -> Self {
+        Self { transfers, ..self }
     }
 
     /// Answers a request. Silence for what is shorter than a header, and for answers (two servers could otherwise
