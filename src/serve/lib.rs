@@ -11,7 +11,7 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
-//! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
+//! Refused for now: zone transfers, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
 //! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
 
 mod access;
@@ -41,7 +41,7 @@ pub use clock::Clock;
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use listener::{CertificateFiles, Listener, Service};
-pub use notify::Secondary;
+pub use notify::{Notifications, NotifyTotals, Secondary};
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
 pub use rate_limit::RateLimit;
 pub use respond::{Answer, Reply, Responder};
@@ -49,4 +49,7 @@ pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
 pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
-pub use tsig::{Algorithm, Key, KeyRing, Signer};
+pub use tsig::{
+    Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,
+    TsigTotals, UnknownAlgorithm,
+};

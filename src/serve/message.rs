@@ -23,7 +23,7 @@ const LONGEST_STRING: usize = 255;
 /// Header bits of the third octet (RFC 1035 section 4.1.1).
 pub(crate) const QR: u8 = 0x80;
 const AA: u8 = 0x04;
-const TC: u8 = 0x02;
+pub(crate) const TC: u8 = 0x02;
 const RD: u8 = 0x01;
 /// Of the fourth.
 const CD: u8 = 0x10;
@@ -108,6 +108,12 @@ impl<'a> Message<'a> {
         let kept = limit.reserve + if edns.is_some() { OPT + options } else { 0 };
         let limit = limit.octets.min(out.len()).saturating_sub(kept);
         Self { out, at, limit, counts: [0; 3], edns, authoritative: false, truncated: false }
+    }
+
+    /// Takes all records out again, so that the header and the question stay, which end at `question_end`.
+    pub(crate) fn keep_question(&mut self, question_end: usize) {
+        self.at = question_end;
+        self.counts = [0; 3];
     }
 
     /// What is written so far.
@@ -278,6 +284,13 @@ impl<'a> Message<'a> {
         let end = at + name.len();
         self.out.get_mut(at..end).filter(|_| end <= self.limit)?.copy_from_slice(name);
         Some(end)
+    }
+}
+
+/// Counts one more additional record in the header of a message.
+pub(crate) fn count_additional(message: &mut [u8]) {
+    if let Some([high, low]) = message.get_mut(10..HEADER) {
+        [*high, *low] = u16::from_be_bytes([*high, *low]).wrapping_add(1).to_be_bytes();
     }
 }
 

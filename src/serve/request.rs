@@ -115,12 +115,17 @@ fn read_into<'r>(parts: &mut Parts<'r>, request: &'r [u8], name: &mut QueryName)
             at = skip_name(request, at).map(|at| at + 4).filter(|&at| at <= request.len()).ok_or(Malformed::Message)?;
         }
     }
+    let mut is_tsig_early = false;
     for _ in 0..number(request, 6) {
-        at = read_record(request, at).ok_or(Malformed::Message)?.end;
+        let record = read_record(request, at).ok_or(Malformed::Message)?;
+        is_tsig_early |= record.kind == RecordType::TSIG;
+        at = record.end;
     }
     parts.authorities = at;
     for _ in 0..number(request, 8) {
-        at = read_record(request, at).ok_or(Malformed::Message)?.end;
+        let record = read_record(request, at).ok_or(Malformed::Message)?;
+        is_tsig_early |= record.kind == RecordType::TSIG;
+        at = record.end;
     }
     let additionals = number(request, 10);
     for left in (0..additionals).rev() {
@@ -141,12 +146,12 @@ fn read_into<'r>(parts: &mut Parts<'r>, request: &'r [u8], name: &mut QueryName)
             // RFC 8945 section 5.1: "If multiple TSIG records are detected or a TSIG record is present in any other
             // position, the DNS message is dropped and a response with RCODE 1 (FORMERR) MUST be returned."
             RecordType::TSIG if left == 0 => parts.tsig = Some(at),
-            RecordType::TSIG => parts.malformed = parts.malformed.or(Some(Malformed::Message)),
+            RecordType::TSIG => is_tsig_early = true,
             _ => {}
         }
         at = record.end;
     }
-    Ok(())
+    if is_tsig_early { Err(Malformed::Message) } else { Ok(()) }
 }
 
 /// Where a record stands.
@@ -167,7 +172,7 @@ pub(crate) fn read_record(request: &[u8], at: usize) -> Option<Record> {
 }
 
 /// Where the name at `at`, which may be compressed, ends.
-fn skip_name(request: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn skip_name(request: &[u8], mut at: usize) -> Option<usize> {
     loop {
         let length = usize::from(*request.get(at)?);
         match length {

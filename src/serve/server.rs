@@ -17,11 +17,13 @@ use crate::{
     client::{Client, Transport},
     counters::Counters,
     listener::Listener,
+    notify::{Notifications, Notifier},
     policy::{Policy, PolicyStore},
     respond::{Answer, Responder},
     sockets::{BindError, bind_both, refused, udp_socket},
     store::SnapshotStore,
     tcp,
+    tsig::TsigFailures,
     udp::{self, Handler},
 };
 
@@ -30,6 +32,9 @@ use crate::{
 pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
+    tsig_failures: Arc<TsigFailures>,
+    notifications: Arc<Notifications>,
+    notifier: Option<Notifier>,
     stop: Arc<AtomicBool>,
     stop_tcp: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -44,11 +49,18 @@ impl Server {
         store: &Arc<SnapshotStore>,
         policy: &PolicyStore,
     ) -> Result<Self, BindError> {
-        Self::bind_with(listeners, workers, |listener| Live {
+        let failures = Arc::<TsigFailures>::default();
+        let mut server = Self::bind_with(listeners, workers, |listener| Live {
             store: Arc::clone(store),
             policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone()).with_transfers(Arc::clone(store.transfers())),
-        })
+            responder: Responder::new(listener.options.clone())
+                .with_transfers(Arc::clone(store.transfers()))
+                .with_tsig_failures(Arc::clone(&failures)),
+        })?;
+        server.tsig_failures = failures;
+        let counts = Arc::clone(&server.notifications);
+        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
+        Ok(server)
     }
 
     /// The addresses that are listened on, with the ports that were found for port 0.
@@ -59,6 +71,16 @@ impl Server {
     /// What was counted so far; stays readable when the server is gone.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Signed requests that were refused; stays readable when the server is gone.
+    pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
+        &self.tsig_failures
+    }
+
+    /// How secondaries were told of changes.
+    pub fn notifications(&self) -> &Arc<Notifications> {
+        &self.notifications
     }
 
     /// Stops all threads and closes all sockets; queries that are being answered still are.
@@ -92,6 +114,9 @@ impl Server {
         let mut server = Self {
             addresses: bound,
             counters: Counters::default(),
+            tsig_failures: Arc::default(),
+            notifications: Arc::default(),
+            notifier: None,
             stop: Arc::default(),
             stop_tcp,
             threads: Vec::new(),
@@ -133,6 +158,7 @@ impl Server {
     }
 
     fn halt(&mut self) {
+        drop(self.notifier.take());
         self.stop.store(true, Ordering::Relaxed);
         self.stop_tcp.send_replace(true);
         for thread in self.threads.drain(..) {

@@ -34,6 +34,8 @@ pub struct Published {
     pub difference: Arc<ZoneDifference>,
     /// Digest of what the zone holds afterwards.
     pub digest: u128,
+    /// True if what was published before does not lead here, whatever its serial.
+    pub begins: bool,
 }
 
 /// What was published of one zone, oldest first, without a gap.
@@ -55,6 +57,8 @@ struct Line {
     added: Vec<Owned>,
     #[serde(with = "digits")]
     digest: Option<u128>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    begins: bool,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,9 +75,9 @@ impl Published {
 pub(crate) fn chains(read: VecDeque<Arc<Published>>) -> BTreeMap<OwnerName, Chain> {
     let mut chains: BTreeMap<OwnerName, Chain> = BTreeMap::new();
     for published in read {
-        let Published { difference, digest } = &*published;
+        let Published { difference, digest, begins } = &*published;
         let chain = chains.entry(difference.apex.clone()).or_default();
-        if chain.differences.last().is_some_and(|last| last.to.serial != difference.from.serial) {
+        if *begins || chain.differences.last().is_some_and(|last| last.to.serial != difference.from.serial) {
             chain.differences.clear();
         }
         chain.differences.push(Arc::clone(difference));
@@ -84,23 +88,24 @@ pub(crate) fn chains(read: VecDeque<Arc<Published>>) -> BTreeMap<OwnerName, Chai
 
 impl From<Line> for Published {
     fn from(line: Line) -> Self {
-        let Line { apex, from, to, removed, added, digest } = line;
+        let Line { apex, from, to, removed, added, digest, begins } = line;
         let flat = |list: Vec<Owned>| {
             list.into_iter()
                 .flat_map(|Owned(owner, sets)| sets.into_iter().map(move |set| (owner.clone(), set)))
                 .collect()
         };
         let difference = ZoneDifference { apex, from, to, removed: flat(removed), added: flat(added) };
-        Self { difference: Arc::new(difference), digest: digest.unwrap_or_default() }
+        Self { difference: Arc::new(difference), digest: digest.unwrap_or_default(), begins }
     }
 }
 
 impl From<Published> for Line {
     fn from(published: Published) -> Self {
+        let (digest, begins) = (Some(published.digest), published.begins);
         let ZoneDifference { apex, from, to, removed, added } = Arc::unwrap_or_clone(published.difference);
         let owned =
             |list: Vec<(OwnerName, Rrset)>| list.into_iter().map(|(owner, set)| Owned(owner, vec![set])).collect();
-        Self { apex, from, to, removed: owned(removed), added: owned(added), digest: Some(published.digest) }
+        Self { apex, from, to, removed: owned(removed), added: owned(added), digest, begins }
     }
 }
 
@@ -132,7 +137,7 @@ mod tests {
             removed: vec![(owner.clone(), set(1))],
             added: vec![(owner, set(2))],
         };
-        Published { difference: Arc::new(difference), digest: u128::MAX - u128::from(from) }
+        Published { difference: Arc::new(difference), digest: u128::MAX - u128::from(from), begins: false }
     }
 
     fn recovered(directory: &std::path::Path) -> (StateDirectory, BTreeMap<OwnerName, Chain>, usize) {

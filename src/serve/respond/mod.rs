@@ -32,6 +32,7 @@ use crate::{
     rcode::REFUSED,
     request::{CLASS_IN, Edns, HEADER, Question, read_plain_edns, read_question},
     transfer::{Transfer, TransferHistory},
+    tsig::TsigFailures,
 };
 
 use chain::Chain;
@@ -75,6 +76,7 @@ pub struct Responder {
     options: ListenerOptions,
     clock: Clock,
     transfers: Arc<TransferHistory>,
+    failures: Arc<TsigFailures>,
     name: QueryName,
     /// For names in additional sections.
     extra: QueryName,
@@ -90,8 +92,8 @@ impl Responder {
     /// The same with a clock of the caller's, which is read for cookies and signatures alone.
     pub fn with_clock(options: ListenerOptions, clock: Clock) -> Self {
         let out = vec![0; STREAM_PAYLOAD].into_boxed_slice();
-        let transfers = Arc::default();
-        Self { options, clock, transfers, name: QueryName::new(), extra: QueryName::new(), out }
+        let (name, extra) = (QueryName::new(), QueryName::new());
+        Self { options, clock, transfers: Arc::default(), failures: Arc::default(), name, extra, out }
     }
 
     /// The same with the differences that incremental transfers are made of, and the transfers of all responders.
@@ -124,7 +126,7 @@ impl Responder {
                 return Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone });
             }
         }
-        self.respond_unusual(&Request { snapshot, policy, octets: request, client, key: None, reserve: 0 })
+        self.respond_unusual(&Request { snapshot, policy, octets: request, client, signer: None, reserve: 0 })
     }
 
     /// Question and EDNS of a plain query.

@@ -40,7 +40,7 @@ impl Responder {
         };
         let zone = zone.and_then(|zone| {
             let access = &policy.zone(zone.apex()).transfer;
-            let key = request.key.map(|key| key.name());
+            let key = request.signer.map(|signer| signer.key().name());
             if !self.options.transfers || !access.allows(client.address.ip(), key) {
                 return Err((REFUSED, Some(edns::PROHIBITED)));
             }
@@ -61,7 +61,7 @@ impl Responder {
                 tracing::debug!(
                     zone = %self.name_shown(),
                     client = %client.address,
-                    key = request.key.map(|key| key.name().to_string()),
+                    key = request.signer.map(|signer| signer.key().name().to_string()),
                     rcode,
                     "a zone transfer was refused"
                 );
@@ -107,7 +107,10 @@ impl Responder {
         let length = reply.octets.len();
         let (message, clock) = (&self.out[..length], self.clock.clone());
         let (zone, history) = (Arc::clone(zone), &*self.transfers);
-        if let Some(transfer) = Transfer::new(zone, differences, history, message, question.end, clock) {
+        if let Some(mut transfer) = Transfer::new(zone, differences, history, message, question.end, clock) {
+            if let Some(signer) = request.signer {
+                transfer.sign_with(signer.clone());
+            }
             self.transfers.count(given);
             return Answer::Transfer(Box::new(transfer));
         }

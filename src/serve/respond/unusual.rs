@@ -12,8 +12,6 @@
 //! Every answer to a request with an OPT record has one (RFC 6891 section 7), and the question where there is one
 //! that can be read.
 
-use std::sync::Arc;
-
 use mcdns_core::{answer::Snapshot, dns::RecordType};
 
 use super::{Answer, Chain, Reply, Responder, is_for_itself};
@@ -24,7 +22,7 @@ use crate::{
     policy::{Condition, Policy},
     rcode::{BADCOOKIE, BADVERS, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL},
     request::{CLASS_CH, CLASS_IN, Malformed, Parts, number, read_parts},
-    tsig::Key,
+    tsig::Signer,
 };
 
 /// Opcodes as they stand in the header (RFC 1035 section 4.1.1, RFC 1996 section 3.12).
@@ -39,8 +37,8 @@ pub(super) struct Request<'r> {
     /// The message, at least a header.
     pub(super) octets: &'r [u8],
     pub(super) client: &'r Client,
-    /// What the message was signed with, once that was found to be right.
-    pub(super) key: Option<&'r Arc<Key>>,
+    /// What signs the answer, and knows the key, of a request whose signature was found to be right.
+    pub(super) signer: Option<&'r Signer>,
     /// Octets that the answer leaves free for its signature.
     pub(super) reserve: usize,
 }
@@ -52,7 +50,7 @@ impl Responder {
     pub(super) fn respond_unusual(&mut self, request: &Request<'_>) -> Answer<'_> {
         let parts = read_parts(request.octets, &mut self.name);
         match parts.tsig {
-            Some(tsig) if parts.malformed.is_none() => self.signed(request, &parts, tsig),
+            Some(tsig) if parts.malformed != Some(Malformed::Message) => self.signed(request, &parts, tsig),
             _ => self.unsigned(request, &parts),
         }
     }
@@ -154,6 +152,10 @@ impl Responder {
             _ => None,
         };
         let truncated = message.truncated;
+        if truncated && request.reserve > 0 {
+            // RFC 8945 section 5.3: "This response contains only the question and a TSIG record, has the TC bit set".
+            message.keep_question(question.end);
+        }
         let length = message.finish_with(request.octets, rcode, payload, limit, &options);
         let record_type = question.record_type;
         Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone })

@@ -99,7 +99,7 @@ impl Transfer {
     }
 
     /// Has every message signed (RFC 8945 section 5.3.1).
-    pub fn sign_with(&mut self, signer: Signer) {
+    pub(crate) fn sign_with(&mut self, signer: Signer) {
         self.signer = Some(signer);
     }
 
