@@ -89,9 +89,10 @@ impl Cells {
 
     #[inline]
     pub(crate) fn count_answer(&self, answer: &Answer<'_>) {
-        let Answer::Message(reply) = answer else {
-            step(&self.dropped);
-            return;
+        let reply = match answer {
+            Answer::Message(reply) => reply,
+            Answer::Silence => return step(&self.dropped),
+            Answer::Transfer(_) => return step(&self.rcodes[0]),
         };
         if let Some(cell) = self.rcodes.get(usize::from(reply.rcode)) {
             step(cell);

@@ -41,14 +41,14 @@ pub use clock::Clock;
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use listener::{CertificateFiles, Listener, Service};
-pub use notify::Secondary;
+pub use notify::{Notifications, NotifyTotals, Secondary};
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
 pub use rate_limit::RateLimit;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
-pub use transfer::Transfer;
+pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
 pub use tsig::{
     Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,
     TsigTotals, UnknownAlgorithm,

@@ -121,6 +121,21 @@ impl<'a> Message<'a> {
         &self.out[..self.at]
     }
 
+    /// Octets that are left for records.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.at)
+    }
+
+    /// Appends records to the answer section that were encoded for this place and fit.
+    pub(crate) fn put_encoded(&mut self, records: &[u8], count: u16) {
+        let end = self.at + records.len();
+        if end <= self.limit {
+            self.out[self.at..end].copy_from_slice(records);
+            self.at = end;
+            self.counts[Section::Answer as usize] += count;
+        }
+    }
+
     /// Appends a whole RRset and says where it starts; none, and nothing written, where it does not fit.
     #[inline]
     pub(crate) fn put(&mut self, section: Section, rrset: EncodedRrset<'_>, owner: Owner<'_>) -> Option<usize> {

@@ -17,6 +17,7 @@ use crate::{
     client::{Client, Transport},
     counters::Counters,
     listener::Listener,
+    notify::{Notifications, Notifier},
     policy::{Policy, PolicyStore},
     respond::{Answer, Responder},
     sockets::{BindError, bind_both, refused, udp_socket},
@@ -32,6 +33,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
     tsig_failures: Arc<TsigFailures>,
+    notifications: Arc<Notifications>,
+    notifier: Option<Notifier>,
     stop: Arc<AtomicBool>,
     stop_tcp: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -50,9 +53,13 @@ impl Server {
         let mut server = Self::bind_with(listeners, workers, |listener| Live {
             store: Arc::clone(store),
             policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone()).with_tsig_failures(Arc::clone(&failures)),
+            responder: Responder::new(listener.options.clone())
+                .with_transfers(Arc::clone(store.transfers()))
+                .with_tsig_failures(Arc::clone(&failures)),
         })?;
         server.tsig_failures = failures;
+        let counts = Arc::clone(&server.notifications);
+        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
         Ok(server)
     }
 
@@ -69,6 +76,11 @@ impl Server {
     /// Signed requests that were refused; stays readable when the server is gone.
     pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
         &self.tsig_failures
+    }
+
+    /// How secondaries were told of changes.
+    pub fn notifications(&self) -> &Arc<Notifications> {
+        &self.notifications
     }
 
     /// Stops all threads and closes all sockets; queries that are being answered still are.
@@ -103,6 +115,8 @@ impl Server {
             addresses: bound,
             counters: Counters::default(),
             tsig_failures: Arc::default(),
+            notifications: Arc::default(),
+            notifier: None,
             stop: Arc::default(),
             stop_tcp,
             threads: Vec::new(),
@@ -144,6 +158,7 @@ impl Server {
     }
 
     fn halt(&mut self) {
+        drop(self.notifier.take());
         self.stop.store(true, Ordering::Relaxed);
         self.stop_tcp.send_replace(true);
         for thread in self.threads.drain(..) {

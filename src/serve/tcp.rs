@@ -29,6 +29,7 @@ use crate::{
     client::{Client, Transport},
     counters::Cells,
     respond::Answer,
+    transfer::Transfer,
     udp::Handler,
 };
 
@@ -121,9 +122,13 @@ async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &S
     loop {
         let mut done = 0;
         let mut next = Next::Open;
+        let mut transfer = None;
         while let Some(message) = first_message(&input[done..]) {
             done += 2 + message.len();
-            next = answer(shared, client, message, &mut output);
+            next = answer(shared, client, message, &mut output, &mut transfer);
+            if let Some(mut transfer) = transfer.take() {
+                send_transfer(&mut stream, &mut output, &mut transfer).await?;
+            }
             if next == Next::Close || output.len() >= GATHER {
                 send(&mut stream, &mut output).await?;
             }
@@ -145,13 +150,26 @@ async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &S
 }
 
 /// Appends the answer to one message.
-fn answer<H: Handler>(shared: &Shared<H>, client: &Client, message: &[u8], output: &mut Vec<u8>) -> Next {
+fn answer<H: Handler>(
+    shared: &Shared<H>,
+    client: &Client,
+    message: &[u8],
+    output: &mut Vec<u8>,
+    transfer: &mut Option<Box<Transfer>>,
+) -> Next {
     shared.cells.count_query();
     let handled = catch_unwind(AssertUnwindSafe(|| {
         let mut handler = shared.handler.borrow_mut();
         let answer = handler.handle(message, client);
         shared.cells.count_answer(&answer);
-        let Answer::Message(reply) = answer else { return Next::Close };
+        let reply = match answer {
+            Answer::Silence => return Next::Close,
+            Answer::Message(reply) => reply,
+            Answer::Transfer(started) => {
+                *transfer = Some(started);
+                return Next::Open;
+            }
+        };
         let Ok(length) = u16::try_from(reply.octets.len()) else { return Next::Close };
         output.extend_from_slice(&length.to_be_bytes());
         output.extend_from_slice(reply.octets);
@@ -162,6 +180,19 @@ fn answer<H: Handler>(shared: &Shared<H>, client: &Client, message: &[u8], outpu
         tracing::error!(transport = "tcp", "a query caused a panic and was lost");
         Next::Close
     })
+}
+
+/// Sends what was gathered, and then one message of the transfer after the other.
+async fn send_transfer(stream: &mut TcpStream, output: &mut Vec<u8>, transfer: &mut Transfer) -> io::Result<()> {
+    send(stream, output).await?;
+    let mut message = Vec::new();
+    while transfer.next_message(&mut message) {
+        let Ok(length) = u16::try_from(message.len()) else { return Err(io::ErrorKind::InvalidData.into()) };
+        output.extend_from_slice(&length.to_be_bytes());
+        output.extend_from_slice(&message);
+        send(stream, output).await?;
+    }
+    Ok(())
 }
 
 /// Sends what was gathered, and gives back the memory of an answer that was large.
