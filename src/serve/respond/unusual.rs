@@ -140,9 +140,9 @@ impl Responder {
         let Self { name, extra, out, .. } = self;
         let needed = options.needed();
         let mut message = Message::start_with(out, request.octets, Some(&question), limit, parts.edns, needed);
-        let mut zone = 0;
-        let chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: &mut zone };
+        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0 };
         let mut rcode = chain.follow(question.record_type);
+        let zone = chain.zone;
         options.error = match (rcode, request.policy.condition) {
             (REFUSED, Condition::NotReady) => {
                 rcode = SERVFAIL;
