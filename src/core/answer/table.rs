@@ -47,8 +47,7 @@ impl Table {
 
     /// The node with this key, the owner name's labels below the apex; `STAR` puts the label `*` in front.
     /// `hash` is that of the whole name.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "every query comes here, and a call is a fifth of what it costs")]
+    #[inline]
     pub(super) fn find<const STAR: bool>(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
         let shard = self.shard(hash);
         find_offset::<STAR>(shard, hash, key).map(|offset| Node::at(shard, offset))

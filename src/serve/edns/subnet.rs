@@ -18,8 +18,8 @@ impl<'r> Subnet<'r> {
     ///
     /// RFC 7871 section 6: "A server receiving an ECS option that uses either too few or too many ADDRESS octets, or
     /// that has non-zero ADDRESS bits set beyond SOURCE PREFIX-LENGTH, SHOULD return FORMERR"; the SCOPE
-    /// PREFIX-LENGTH "MUST be set to 0" in queries. Family 0 is sent by clients that opt out without an address of any
-    /// family (`dig +subnet=0`). Families that are not known get FORMERR, as from BIND.
+    /// PREFIX-LENGTH "MUST be set to 0" in queries. Family 0, without an address, is what clients send that opt out and
+    /// have none. Families that are not known get FORMERR. Both as BIND does.
     pub(super) fn read(data: &'r [u8]) -> Result<Self, BadOption> {
         let [high, low, source, scope, address @ ..] = data else { return Err(BadOption) };
         let longest = match u16::from_be_bytes([*high, *low]) {
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn family_0_hides_an_address_that_has_no_family() {
         let data = [0, 0, 0, 0];
-        let subnet = Subnet::read(&data).expect("what dig +subnet=0 sends");
+        let subnet = Subnet::read(&data).expect("an option without an address");
         assert_eq!(subnet.echo(&mut [9; LONGEST]), data);
         assert_eq!(Subnet::read(&[0, 0, 1, 0, 0]), Err(BadOption));
     }
