@@ -30,6 +30,7 @@ static SEED: LazyLock<Seed> = LazyLock::new(|| {
 
 /// A label is hashed in words of 8 octets: all but the last are multiplied by `inner`, the last, with zeros in front,
 /// by `last`. (So labels that differ in leading zero octets alone collide, which costs a comparison.)
+#[derive(Clone, Copy)]
 struct Seed {
     inner: u64,
     last: u64,
@@ -40,8 +41,8 @@ struct Seed {
 pub struct QueryName {
     /// What is behind the name is left over from others.
     wire: [u8; BUFFER],
-    /// Where each label starts in `wire`; the root's is the last of `labels + 1`.
-    starts: [u8; MAX_LABELS],
+    /// Where each label starts in `wire`; the root's is the last of `labels + 1`. Half of it is never used.
+    starts: [u8; 2 * MAX_LABELS],
     /// `hashes[i]` is that of the name which starts with label `i`.
     hashes: [u64; MAX_LABELS],
     labels: usize,
@@ -53,7 +54,7 @@ impl QueryName {
     pub fn new() -> Self {
         let mut hashes = [0; MAX_LABELS];
         hashes[0] = ROOT;
-        Self { wire: [0; BUFFER], starts: [0; MAX_LABELS], hashes, labels: 0, seed: &SEED }
+        Self { wire: [0; BUFFER], starts: [0; 2 * MAX_LABELS], hashes, labels: 0, seed: &SEED }
     }
 
     /// Takes the uncompressed name that `octets` start with, and says how many octets it has there. None (and
@@ -68,7 +69,8 @@ impl QueryName {
         self.wire[..taken].copy_from_slice(&octets[..taken]);
         self.wire[taken] = u8::MAX;
         let mut at = 0;
-        let mut labels = 0;
+        // As an octet, which as an index into `starts` needs no check.
+        let mut labels = 0_u8;
         // The last octet of a name is at most the 255th.
         while at < MAX_NAME {
             let length = self.wire[at];
@@ -76,25 +78,27 @@ impl QueryName {
             if length.wrapping_sub(1) >= MAX_LABEL {
                 break;
             }
-            self.starts[labels % MAX_LABELS] = at as u8;
-            labels += 1;
+            self.starts[usize::from(labels)] = at as u8;
+            labels = labels.wrapping_add(1);
             at += 1 + usize::from(length);
         }
         if at >= MAX_NAME || self.wire[at] != 0 {
             return None;
         }
-        self.starts[labels % MAX_LABELS] = at as u8;
+        let labels = usize::from(labels);
+        self.starts[labels] = at as u8;
         self.labels = labels;
         // Length octets are at most 63, below every upper-case letter, so the whole name can be folded at once.
         for block in self.wire.chunks_exact_mut(BLOCK).take(at / BLOCK + 1) {
             block.make_ascii_lowercase();
         }
 
-        let seed = self.seed;
+        // A copy, which stays in registers.
+        let seed = *self.seed;
         let mut hash = ROOT;
-        self.hashes[labels] = ROOT;
+        self.hashes[labels % MAX_LABELS] = ROOT;
         for label in (0..labels).rev() {
-            hash = self.label_hash(seed, hash, self.starts[label % MAX_LABELS]);
+            hash = self.label_hash(&seed, hash, self.starts[label]);
             self.hashes[label % MAX_LABELS] = hash;
         }
         Some(at + 1)
