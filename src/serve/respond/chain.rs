@@ -85,10 +85,8 @@ impl Chain<'_, '_> {
         let outcome = zone.lookup(self.name, apex, record_type);
         if place == HEADER {
             self.zone = zone.tag();
-        }
-        // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
-        if place == HEADER && !matches!(outcome, Outcome::Referral { .. }) {
-            self.message.authoritative = true;
+            // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
+            self.message.authoritative = !matches!(outcome, Outcome::Referral { .. });
         }
         match outcome {
             Outcome::Answer(rrset) => {

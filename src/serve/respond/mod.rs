@@ -94,7 +94,7 @@ impl Responder {
     /// keep each other busy for ever).
     #[inline]
     pub fn respond(&mut self, snapshot: &Snapshot, policy: &Policy, request: &[u8], client: &Client) -> Answer<'_> {
-        if request.len() < HEADER || request[2] & QR != 0 {
+        if request.len() < HEADER {
             return Answer::Silence;
         }
         if let Some((question, edns)) = self.read_plain(request)
@@ -120,8 +120,8 @@ impl Responder {
     /// Question and EDNS of a plain query.
     #[inline]
     fn read_plain(&mut self, request: &[u8]) -> Option<(Question, Option<Edns>)> {
-        // QDCOUNT 1, ANCOUNT and NSCOUNT 0.
-        if request[2] & OPCODE != 0 || request[4..10] != [0, 1, 0, 0, 0, 0] {
+        // A query; QDCOUNT 1, ANCOUNT and NSCOUNT 0.
+        if request[2] & (QR | OPCODE) != 0 || request[4..10] != [0, 1, 0, 0, 0, 0] {
             return None;
         }
         let question = read_question(request, &mut self.name)?;

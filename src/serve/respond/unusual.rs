@@ -20,7 +20,7 @@ use super::{Answer, Chain, Reply, Responder, is_for_itself};
 use crate::{
     client::Client,
     edns::{self, ReplyOptions, RequestOptions, Verdict},
-    message::{Limit, Message, OPCODE},
+    message::{Limit, Message, OPCODE, QR},
     policy::{Condition, Policy},
     rcode::{BADCOOKIE, BADVERS, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL},
     request::{CLASS_CH, CLASS_IN, Malformed, Parts, number, read_parts},
@@ -50,6 +50,9 @@ impl Responder {
     #[cold]
     #[inline(never)]
     pub(super) fn respond_unusual(&mut self, request: &Request<'_>) -> Answer<'_> {
+        if request.octets[2] & QR != 0 {
+            return Answer::Silence;
+        }
         let parts = read_parts(request.octets, &mut self.name);
         match parts.tsig {
             Some(tsig) if parts.malformed.is_none() => self.signed(request, &parts, tsig),

@@ -28,14 +28,6 @@ const PARENT: &str = "
     _dns._udp SRV 0 0 53 ns1
     _dns._tcp SRV 0 0 53 ns1
     _dns._tcp SRV 0 0 5353 ns1
-    svc HTTPS 1 . alpn=h2
-    svc HTTPS 2 . alpn=h3
-    svc HTTPS 3 mail alpn=h2
-    svc A 192.0.2.70
-    pool HTTPS 0 svc
-    gone HTTPS 0 .
-    gone A 192.0.2.71
-    next SVCB 0 pool
     a.b.ent TXT deep
     *.wild A 192.0.2.9
     *.wildalias CNAME www
@@ -234,44 +226,6 @@ const SOA: &str = "authority example.com. 30 SOA ns1.example.com. hostmaster.exa
     answer _dns._tcp.example.com. 180 SRV 0 0 5353 ns1.example.com.
     additional ns1.example.com. 180 A 192.0.2.53
     additional ns1.example.com. 180 AAAA 2001:db8::53"
-)]
-// RFC 9460 section 4.1: "A, AAAA, and SVCB records in the Additional section for any TargetNames that are in the zone";
-// section 2.5.2: in ServiceMode "." is the owner.
-#[case(
-    "svc.example.com",
-    "HTTPS",
-    "NOERROR aa
-    answer svc.example.com. 180 HTTPS 1 . alpn=h2,
-    answer svc.example.com. 180 HTTPS 2 . alpn=h3,
-    answer svc.example.com. 180 HTTPS 3 mail.example.com. alpn=h2,
-    additional svc.example.com. 180 A 192.0.2.70
-    additional mail.example.com. 180 A 192.0.2.25"
-)]
-// AliasMode: the records of the target, and what belongs to them.
-#[case(
-    "pool.example.com",
-    "HTTPS",
-    "NOERROR aa
-    answer pool.example.com. 180 HTTPS 0 svc.example.com. 
-    additional svc.example.com. 180 HTTPS 1 . alpn=h2,
-    additional svc.example.com. 180 HTTPS 2 . alpn=h3,
-    additional svc.example.com. 180 HTTPS 3 mail.example.com. alpn=h2,
-    additional svc.example.com. 180 A 192.0.2.70
-    additional mail.example.com. 180 A 192.0.2.25"
-)]
-// Section 2.5.1: in AliasMode "." is nobody.
-#[case(
-    "gone.example.com",
-    "HTTPS",
-    "NOERROR aa
-    answer gone.example.com. 180 HTTPS 0 . "
-)]
-// HTTPS records are none of SVCB's.
-#[case(
-    "next.example.com",
-    "SVCB",
-    "NOERROR aa
-    answer next.example.com. 180 SVCB 0 pool.example.com. "
 )]
 #[case(
     "example.com",
