@@ -35,7 +35,7 @@ impl TypeGenerator for Exchange {
             Transport::Https,
             Transport::Quic,
         ])?;
-        let snapshot = if dice.once_in(8)? { dice.below(SNAPSHOTS)? } else { 0 };
+        let snapshot = if dice.once_in(6)? { dice.below(SNAPSHOTS)? } else { 0 };
         let listener = dice.below(LISTENERS)?;
         let policy = dice.below(POLICIES)?;
         let ipv6 = dice.once_in(2)?;
@@ -48,7 +48,7 @@ impl TypeGenerator for Exchange {
                 exchange.sign(&mut dice)?;
             }
         }
-        if dice.once_in(6)? {
+        if dice.once_in(10)? {
             exchange.damage(&mut dice)?;
         }
         Some(exchange)
@@ -101,12 +101,11 @@ impl Exchange {
 /// A message that is right, or is wrong by its content.
 fn message<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
     let mut message = dice.number()?.to_be_bytes().to_vec();
-    let opcode = if dice.once_in(16)? { *dice.pick(&[4, 4, 5, 1, 2, 3, 6, 15])? } else { 0 };
+    let opcode = if dice.once_in(32)? { *dice.pick(&[4, 4, 5, 1, 2, 3, 6, 15])? } else { 0 };
     let flags = if dice.once_in(16)? { dice.octet()? & 0x87 } else { u8::from(dice.once_in(2)?) };
     let more = if dice.once_in(8)? { dice.octet()? } else { 0 };
     message.extend([opcode << 3 | flags, more, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let questions = *dice.pick(&[1; 32])?;
-    let questions = if dice.once_in(24)? { *dice.pick(&[0, 0, 2, 3])? } else { questions };
+    let questions = if dice.once_in(32)? { *dice.pick(&[0, 0, 2, 3])? } else { 1 };
     let mut asked = 0;
     for _ in 0..questions {
         asked = record_type(dice)?;

@@ -50,7 +50,8 @@ fn octets_without_a_meaning_are_survived() {
 /// Answers, and checks what was answered.
 pub(crate) fn respond<'r>(world: &World, responders: &'r mut [Responder], exchange: &Exchange) -> Option<Reply<'r>> {
     let served = &world.snapshots[exchange.snapshot];
-    let address = if exchange.ipv6 { ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 53).into() } else { ([192, 0, 2, 7], 53).into() };
+    let address =
+        if exchange.ipv6 { ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 7], 53).into() } else { ([192, 0, 2, 7], 53).into() };
     let client = Client { address, transport: exchange.transport };
     let policy = &world.policies[exchange.policy];
     match responders[exchange.listener].respond(&served.snapshot, policy, &exchange.request, &client) {

@@ -100,7 +100,7 @@ fn record(message: &[u8], at: usize) -> Result<Record, &'static str> {
         return Err("data beyond the message");
     }
     let (record_type, class) = (number(message, at)?, number(message, at + 2)?);
-    let target = if class == 1 { target(message, record_type, &data)? } else { Vec::new() };
+    let target = if matches!(class, 1 | 3) { target(message, record_type, &data)? } else { Vec::new() };
     Ok(Record { owner, record_type, class, ttl, target, data })
 }
 
@@ -206,7 +206,8 @@ fn number(message: &[u8], at: usize) -> Result<u16, &'static str> {
 
 #[test]
 fn the_strict_reader_is_strict() {
-    let good = b"\0\x01\x84\0\0\x01\0\x01\0\0\0\0\x01a\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x01\x02\x03\x04";
+    let good =
+        b"\0\x01\x84\0\0\x01\0\x01\0\0\0\0\x01a\0\0\x01\0\x01\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\x01\x02\x03\x04";
     assert_eq!(read(good).map(|read| read.answers.len()), Ok(1));
     let changed = |at: usize, octet: u8| {
         let mut message = good.to_vec();

@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use bolero::Driver;
 
-use crate::world::{APEXES, LABELS};
+use crate::world::{APEXES, LABELS, NAMES};
 
 /// Chance, as bolero gives it. All choices come from here, so that a finding is made again from its seed, and made
 /// smaller.
@@ -42,9 +42,26 @@ impl<D: Driver> Dice<'_, D> {
 /// A name in wire format: one of a zone, a near miss, or no name at all.
 pub(crate) fn name<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
     let mut name = Vec::new();
-    match dice.below(32)? {
+    match dice.below(64)? {
+        // What there is, and what is made up from its neighbours.
+        choice @ 0..32 => {
+            let labels = dice.pick(NAMES)?.split('.').filter(|label| !label.is_empty());
+            for label in labels {
+                name.push(u8::try_from(label.len()).ok()?);
+                name.extend(label.as_bytes());
+            }
+            match choice {
+                0 => name.push(0),
+                1 => push_apex(dice, &mut name)?,
+                _ => name.extend(APEXES[0]),
+            }
+            if dice.once_in(8)? {
+                change_case(dice, &mut name)?;
+            }
+            return Some(name);
+        }
         // Too long by a little, or just not.
-        28 => {
+        60 => {
             for _ in 0..3 {
                 name.push(63);
                 name.extend([b'x'; 63]);
@@ -54,9 +71,9 @@ pub(crate) fn name<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
             name.extend(vec![b'y'; usize::from(last)]);
         }
         // As many labels as there may be, or more.
-        29 => (0..120 + dice.below(12)?).for_each(|_| name.extend([1, b'a'])),
+        61 => (0..120 + dice.below(12)?).for_each(|_| name.extend([1, b'a'])),
         // Labels of any octets.
-        30 => {
+        62 => {
             for _ in 0..dice.below(4)? {
                 let label = dice.octets(20)?;
                 name.push(u8::try_from(label.len()).ok()?);
@@ -66,7 +83,7 @@ pub(crate) fn name<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
             return Some(name);
         }
         // A compression pointer, or a label of a kind that there is not.
-        31 => {
+        63 => {
             name.extend([1, b'a']);
             let kind = *dice.pick(&[0xc0, 0xc0, 0x40, 0x80])?;
             name.extend([kind | dice.octet()? & 3, dice.octet()?]);
@@ -80,12 +97,7 @@ pub(crate) fn name<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
             }
             push_apex(dice, &mut name)?;
             if dice.once_in(4)? {
-                let upper = dice.octet()?;
-                for (at, octet) in name.iter_mut().enumerate() {
-                    if octet.is_ascii_lowercase() && upper >> (at % 8) & 1 == 1 {
-                        octet.make_ascii_uppercase();
-                    }
-                }
+                change_case(dice, &mut name)?;
             }
             return Some(name);
         }
@@ -94,10 +106,28 @@ pub(crate) fn name<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
     Some(name)
 }
 
+/// Some letters in upper case, as resolvers do against forgery. Octets of length are no letters.
+fn change_case<D: Driver>(dice: &mut Dice<'_, D>, name: &mut [u8]) -> Option<()> {
+    let upper = dice.octet()?;
+    for (at, octet) in name.iter_mut().enumerate() {
+        if upper >> (at % 8) & 1 == 1 {
+            octet.make_ascii_uppercase();
+        }
+    }
+    Some(())
+}
+
 fn push_apex<D: Driver>(dice: &mut Dice<'_, D>, name: &mut Vec<u8>) -> Option<()> {
     if dice.once_in(12)? {
         // Another's, or the apex without its first label.
-        name.extend_from_slice(dice.pick(&[&b"\x03com\0"[..], b"\0", b"\0", b"\0", b"\x07example\x03net\0", b"\x04bind\0"])?);
+        name.extend_from_slice(dice.pick(&[
+            &b"\x03com\0"[..],
+            b"\0",
+            b"\0",
+            b"\0",
+            b"\x07example\x03net\0",
+            b"\x04bind\0",
+        ])?);
     } else {
         name.extend_from_slice(dice.pick(APEXES)?);
     }
@@ -107,7 +137,7 @@ fn push_apex<D: Driver>(dice: &mut Dice<'_, D>, name: &mut Vec<u8>) -> Option<()
 /// A type to ask for: common ones, those with rules of their own, and any.
 pub(crate) fn record_type<D: Driver>(dice: &mut Dice<'_, D>) -> Option<u16> {
     const COMMON: &[u16] = &[1, 28, 1, 28, 2, 5, 6, 12, 15, 16, 33, 35, 39, 43, 64, 65, 257, 255, 65_280];
-    const RARE: &[u16] = &[0, 41, 46, 47, 48, 50, 128, 249, 250, 251, 252, 253, 254, 256, 65_535];
+    const RARE: &[u16] = &[0, 41, 46, 47, 48, 50, 128, 249, 250, 251, 251, 252, 252, 253, 254, 256, 65_535];
     match dice.below(16)? {
         0 => dice.pick(RARE).copied(),
         1 => dice.number(),
@@ -153,14 +183,14 @@ pub(crate) fn soa<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
 /// An OPT record, mostly well-formed, with options of all kinds.
 pub(crate) fn opt<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
     let mut data = Vec::new();
-    for _ in 0..*dice.pick(&[0, 0, 0, 1, 1, 1, 2, 4])? {
+    for _ in 0..*dice.pick(&[0, 0, 0, 0, 0, 1, 1, 1, 2, 4])? {
         data.extend(option(dice)?);
     }
     let payload = match dice.below(4)? {
         0 => dice.number()?,
         _ => *dice.pick(&[1232, 1232, 4096, 512, 511, 513, 600, 0, 65_535])?,
     };
-    let version = if dice.once_in(16)? { dice.octet()? } else { 0 };
+    let version = if dice.once_in(32)? { dice.octet()? } else { 0 };
     let flags = if dice.once_in(8)? { dice.number()? } else { *dice.pick(&[0, 0x8000])? };
     let mut record = if dice.once_in(64)? { name(dice)? } else { vec![0] };
     record.extend([0, 41]);
@@ -181,18 +211,21 @@ fn option<D: Driver>(dice: &mut Dice<'_, D>) -> Option<Vec<u8>> {
     let (code, data) = match dice.below(9)? {
         0 => (3, if dice.once_in(8)? { dice.octets(6)? } else { Vec::new() }),
         1 => {
-            let family = *dice.pick(&[1, 1, 2, 2, 0, 3])?;
-            let bits = *dice.pick(&[0, 8, 20, 24, 32, 33, 56, 64, 128, 129])?;
+            let (family, bits) = match dice.below(4)? {
+                0 => (*dice.pick(&[1, 2, 0, 3])?, *dice.pick(&[0, 1, 7, 32, 33, 128, 129, 255])?),
+                1 => (2, *dice.pick(&[0, 48, 56, 64, 128])?),
+                _ => (1, *dice.pick(&[0, 8, 20, 24, 32])?),
+            };
             let octets = usize::from(bits).div_ceil(8) + usize::from(dice.once_in(16)?);
             let mut data = vec![0, family, bits, u8::from(dice.once_in(16)?)];
-            let zero = dice.once_in(2)?;
+            let zero = !dice.once_in(8)?;
             for _ in 0..octets {
                 data.push(if zero { 0 } else { dice.octet()? });
             }
             (8, data)
         }
         2 => {
-            let length = *dice.pick(&[8, 8, 24, 24, 16, 40, 7, 9, 15, 41, 0])?;
+            let length = *dice.pick(&[8, 8, 8, 8, 24, 24, 24, 16, 40, 7, 9, 15, 41, 0])?;
             let mut data = vec![7; length];
             if length > 8 {
                 data[8] = 1;

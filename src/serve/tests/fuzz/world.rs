@@ -12,8 +12,8 @@ use mcdns_core::{
     dns::{OwnerName, Serial},
 };
 use mcdns_serve::{
-    AccessList, AccessRule, Algorithm, Clock, Condition, CookieSecrets, Key, KeyRing, ListenerOptions, Policy, Responder,
-    TransferHistory, ZonePolicy,
+    AccessList, AccessRule, Algorithm, Clock, Condition, CookieSecrets, Key, KeyRing, ListenerOptions, Policy,
+    Responder, TransferHistory, ZonePolicy,
 };
 
 use crate::support;
@@ -22,9 +22,101 @@ use crate::support;
 pub(crate) const NOW: u64 = 1_700_000_000;
 /// Labels of names that are asked for: those of the zones, and near misses.
 pub(crate) const LABELS: &[&str] = &[
-    "a", "b", "d", "x", "y", "www", "us", "jp", "us-a", "us-b", "jp-a", "*", "ns", "ns1", "dark", "mail7", "many", "mx",
-    "srv", "svc", "odd", "text", "loop", "far", "deep", "e", "long", "ww", "wwww", "_sip", "_tcp", "version", "id",
-    "server", "hostname", "far-0123456789012345678901234567890123456789", "c",
+    "a",
+    "b",
+    "d",
+    "x",
+    "y",
+    "www",
+    "us",
+    "jp",
+    "us-a",
+    "us-b",
+    "jp-a",
+    "*",
+    "ns",
+    "ns1",
+    "dark",
+    "mail7",
+    "many",
+    "mx",
+    "srv",
+    "svc",
+    "odd",
+    "text",
+    "loop",
+    "far",
+    "deep",
+    "e",
+    "long",
+    "ww",
+    "wwww",
+    "_sip",
+    "_tcp",
+    "version",
+    "id",
+    "server",
+    "hostname",
+    "far-0123456789012345678901234567890123456789",
+    "c",
+];
+/// Names that are asked for, relative to `example.com`: those that there are, and names at, below and beside them.
+pub(crate) const NAMES: &[&str] = &[
+    "",
+    "",
+    "www",
+    "mx",
+    "srv",
+    "_sip._tcp",
+    "_tcp",
+    "svc",
+    "odd",
+    "text",
+    "loop",
+    "e.loop",
+    "far",
+    "many.far",
+    "many",
+    "c",
+    "c3.c",
+    "c19.c",
+    "c20.c",
+    "a.b",
+    "z.b",
+    "b",
+    "x",
+    "ns.x",
+    "a.x",
+    "y",
+    "w.y",
+    "us",
+    "a.us",
+    "www.us-a.us",
+    "www.us",
+    "www.jp-a.jp",
+    "us-a.us",
+    "jp",
+    "d.jp",
+    "dark.d",
+    "z.d",
+    "www.us-a.d",
+    "d",
+    "mail7.d",
+    "mail119.d",
+    "a.mail7.d",
+    "z.e",
+    "*.e",
+    "e",
+    "z.z.e",
+    "z.*.e",
+    "c.deep",
+    "a.c.deep",
+    "deep",
+    "z.deep",
+    "long",
+    "z.long",
+    "ns1",
+    "changed2",
 ];
 /// Apexes in wire format, the first the most often; behind them names that clients ask for in class CH.
 pub(crate) const APEXES: &[&[u8]] = &[
@@ -133,7 +225,8 @@ fn served(zones: &[(&str, &str)], history: &TransferHistory) -> Served {
             let before = zone_of(&snapshot, &apex);
             let mut soa = before.soa().clone();
             soa.serial = Serial(serial);
-            let changed = support::zone(&apex.fqdn(), &format!("changed A 192.0.2.{serial}\nchanged{serial} A 192.0.2.1")).1;
+            let changed =
+                support::zone(&apex.fqdn(), &format!("changed A 192.0.2.{serial}\nchanged{serial} A 192.0.2.1")).1;
             let patch = ZonePatch { soa: Some(soa), levels: None, names: changed.names };
             let patch = Patch { zones: BTreeMap::from([(apex.clone(), patch)]), ..Patch::default() };
             snapshot = snapshot.apply(&patch).expect("a good patch");
