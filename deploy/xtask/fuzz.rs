@@ -76,7 +76,9 @@ pub(crate) fn run(top: &Path, wanted: &Wanted) -> anyhow::Result<()> {
         bail!("no target is called so; `cargo xtask fuzz --list` says which there are");
     }
     if wanted.list {
-        chosen.iter().for_each(|target| say(format_args!("{}", target.name())));
+        for target in chosen {
+            say(format_args!("{}", target.name()));
+        }
         return Ok(());
     }
     let folder = Path::new(&self::target(top)?).join("fuzz-findings");
@@ -183,7 +185,9 @@ impl Target {
 /// Builds the programs and asks each for its targets.
 fn targets(top: &Path) -> anyhow::Result<Vec<Target>> {
     let mut arguments = vec!["test", "--profile", PROFILE, "--test", PROGRAM, "--no-run", "--message-format", "json"];
-    PACKAGES.iter().for_each(|package| arguments.extend(["--package", package]));
+    for package in PACKAGES {
+        arguments.extend(["--package", package]);
+    }
     say(format_args!("$ cargo {}", arguments.join(" ")));
     let messages = output(cargo(top, &arguments).env_remove("CARGO_BOLERO_SELECT"))?;
     let mut targets = Vec::new();
@@ -246,7 +250,7 @@ mod tests {
         assert_eq!(next_slice(500, Duration::from_millis(10)), 10_000);
         assert_eq!(next_slice(10_000, Duration::from_secs(1)), 100_000);
         assert_eq!(next_slice(100_000, Duration::from_secs(20)), 50_000);
-        assert_eq!(next_slice(1, Duration::from_secs(60)), 1);
+        assert_eq!(next_slice(1, Duration::from_mins(1)), 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    fmt::Write as _,
     io::Write as _,
     panic::AssertUnwindSafe,
     path::Path,
@@ -70,7 +71,10 @@ fn read_by_dnspython(answers: &[(u16, Vec<u8>)]) -> String {
     thread::scope(|scope| {
         scope.spawn(move || {
             for (rcode, octets) in answers {
-                let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+                let hex = octets.iter().fold(String::new(), |mut hex, octet| {
+                    let _ = write!(hex, "{octet:02x}");
+                    hex
+                });
                 // It ends at the first message that it does not take.
                 if writeln!(input, "{rcode} {hex}").is_err() {
                     return;

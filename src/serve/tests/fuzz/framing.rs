@@ -14,7 +14,7 @@ use mcdns_serve::{Answer, Client, Listener, Policy, PolicyStore, Responder, Serv
 use crate::{exchange::Exchange, laws, words::Dice, world::World};
 
 /// More than any exchange takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// What a client sends, and where it is cut.
 #[derive(Debug)]

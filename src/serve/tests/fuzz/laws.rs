@@ -253,7 +253,7 @@ impl Asked {
             }
             match number(head) {
                 Some(41) if place >= early => {
-                    opts.extend(number(head + 2).zip(number(head + 6).map(|flags| flags & 0x8000 != 0)))
+                    opts.extend(number(head + 2).zip(number(head + 6).map(|flags| flags & 0x8000 != 0)));
                 }
                 Some(250) => signatures += 1,
                 _ => {}

@@ -31,6 +31,7 @@ pub(crate) struct Question {
 }
 
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "`type` is a word of the language")]
 pub(crate) struct Record {
     /// In lower case.
     pub(crate) owner: Vec<u8>,
