@@ -80,7 +80,9 @@ fn check_transfer(exchange: &Exchange, transfer: &mut Transfer) {
         assert!(message.len() <= 65_535);
         assert_eq!(message[..2], exchange.request[..2]);
         let read = strict::read(&message).expect("a well-formed message");
-        hickory_proto::op::Message::from_vec(&message).expect("a message that a foreign parser reads");
+        if !laws::has_subnet_without_family(&message, &read) {
+            hickory_proto::op::Message::from_vec(&message).expect("a message that a foreign parser reads");
+        }
         if let (0, Some(check)) = (messages, &exchange.check) {
             assert_eq!(check.check(&message, NOW), Ok(()), "the signature of the first message");
         }
