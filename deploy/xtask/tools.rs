@@ -46,6 +46,7 @@ const PACKAGES: &[Package] = &[
         purpose: "a third opinion on the golden zones",
         needed_by: NeededBy::Tests,
     },
+    Package { name: "knot-dnsutils", program: "kdig", purpose: "asks as others do", needed_by: NeededBy::Tests },
     Package {
         name: "nsd",
         program: "nsd-checkzone",

@@ -11,18 +11,20 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
-//! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
+//! Refused for now: zone transfers, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
 //! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
 
 mod access;
 mod client;
-mod cookie;
+mod clock;
 mod counters;
+mod edns;
 mod listener;
 mod message;
 mod notify;
 mod policy;
 mod rate_limit;
+mod rcode;
 mod request;
 mod respond;
 mod server;
@@ -35,15 +37,19 @@ mod udp;
 
 pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};
-pub use cookie::{COOKIE_SECRET, CookieSecrets};
+pub use clock::Clock;
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::Secondary;
-pub use policy::{ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
 pub use rate_limit::RateLimit;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
 pub use transfer::Transfer;
-pub use tsig::{Algorithm, Key, KeyRing, Signer};
+pub use tsig::{
+    Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,
+    TsigTotals, UnknownAlgorithm,
+};

@@ -6,8 +6,8 @@ use mcdns_core::{
 };
 
 use crate::{
-    policy::UDP_PAYLOAD,
-    request::{CLASS_IN, Edns, HEADER},
+    edns::ReplyOptions,
+    request::{CLASS_IN, Edns, HEADER, Question},
 };
 
 /// Octets of an OPT record without options.
@@ -17,10 +17,13 @@ const FARTHEST: usize = 0x3fff;
 /// Type, class, TTL and RDLENGTH of a record.
 const RECORD_HEAD: usize = 10;
 
+/// Octets of one character string (RFC 1035 section 3.3).
+const LONGEST_STRING: usize = 255;
+
 /// Header bits of the third octet (RFC 1035 section 4.1.1).
 pub(crate) const QR: u8 = 0x80;
 const AA: u8 = 0x04;
-const TC: u8 = 0x02;
+pub(crate) const TC: u8 = 0x02;
 const RD: u8 = 0x01;
 /// Of the fourth.
 const CD: u8 = 0x10;
@@ -52,6 +55,15 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// How long a message may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    /// All of it.
+    pub(crate) octets: usize,
+    /// What is appended by others, counted in `octets`: a signature.
+    pub(crate) reserve: usize,
+}
+
 /// An answer that is being written. It never grows past its limit, and every RRset is in it whole or not at all.
 pub(crate) struct Message<'a> {
     out: &'a mut [u8],
@@ -77,6 +89,31 @@ impl<'a> Message<'a> {
         out[..question_end].copy_from_slice(&request[..question_end]);
         let limit = limit.min(out.len()) - if edns.is_some() { OPT } else { 0 };
         Self { out, at: question_end, limit, counts: [0; 3], edns, authoritative: false, truncated: false }
+    }
+
+    /// Starts with the header and the question, if there is one; room is kept for an OPT record with `options` octets
+    /// of options and for what comes behind the message.
+    pub(crate) fn start_with(
+        out: &'a mut [u8],
+        request: &[u8],
+        question: Option<&Question>,
+        limit: Limit,
+        edns: Option<Edns>,
+        options: usize,
+    ) -> Self {
+        out[..HEADER].copy_from_slice(&request[..HEADER]);
+        out[4..6].copy_from_slice(&[0, u8::from(question.is_some())]);
+        let at = question.map_or(HEADER, |question| question.end);
+        out[HEADER..at].copy_from_slice(&request[HEADER..at]);
+        let kept = limit.reserve + if edns.is_some() { OPT + options } else { 0 };
+        let limit = limit.octets.min(out.len()).saturating_sub(kept);
+        Self { out, at, limit, counts: [0; 3], edns, authoritative: false, truncated: false }
+    }
+
+    /// Takes all records out again, so that the header and the question stay, which end at `question_end`.
+    pub(crate) fn keep_question(&mut self, question_end: usize) {
+        self.at = question_end;
+        self.counts = [0; 3];
     }
 
     /// What is written so far.
@@ -131,19 +168,73 @@ impl<'a> Message<'a> {
         Some(data)
     }
 
-    /// Completes header and OPT record, and says how many octets the message has.
-    #[inline]
-    pub(crate) fn finish(mut self, request: &[u8], rcode: u16) -> usize {
-        let low = rcode.to_be_bytes()[1];
-        if let Some(edns) = self.edns {
-            let [high, low] = UDP_PAYLOAD.to_be_bytes();
-            let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
-            let opt =
-                [0, 0, 41, high, low, rcode.to_be_bytes()[0] << 4 | rcode.to_be_bytes()[1] >> 4, 0, dnssec_ok, 0, 0, 0];
-            self.out[self.at..self.at + OPT].copy_from_slice(&opt);
-            self.at += OPT;
-            self.counts[Section::Additional as usize] += 1;
+    /// Appends a TXT record of class CH and TTL 0 at the name of the question; false, and nothing written, where it does
+    /// not fit.
+    pub(crate) fn put_chaos_text(&mut self, text: &str) -> bool {
+        let mut record = vec![0xc0, 12, 0, 16, 0, 3, 0, 0, 0, 0, 0, 0];
+        let data = record.len();
+        for part in text.as_bytes().chunks(LONGEST_STRING) {
+            record.push(u8::try_from(part.len()).unwrap_or(0));
+            record.extend_from_slice(part);
         }
+        let Ok(length) = u16::try_from(record.len() - data) else { return false };
+        record[data - 2..data].copy_from_slice(&length.to_be_bytes());
+        let end = self.at + record.len();
+        if end > self.limit {
+            return false;
+        }
+        self.out[self.at..end].copy_from_slice(&record);
+        self.at = end;
+        self.counts[Section::Answer as usize] += 1;
+        true
+    }
+
+    /// Completes header and OPT record, and says how many octets the message has. `payload` is what we take over UDP.
+    #[inline]
+    pub(crate) fn finish(mut self, request: &[u8], rcode: u16, payload: u16) -> usize {
+        if let Some(edns) = self.edns {
+            self.put_opt(edns, rcode, payload);
+        }
+        self.put_header(request, rcode);
+        self.at
+    }
+
+    /// The same with options in the OPT record, if there is one; what is behind `limit` stays free. The header tells
+    /// whether there is a question.
+    pub(crate) fn finish_with(
+        mut self,
+        request: &[u8],
+        rcode: u16,
+        payload: u16,
+        limit: Limit,
+        options: &ReplyOptions<'_>,
+    ) -> usize {
+        if let Some(edns) = self.edns {
+            self.put_opt(edns, rcode, payload);
+            let room = limit.octets.min(self.out.len());
+            let length = options.write(&mut self.out[..room], self.at, limit.reserve);
+            let [high, low] = length.to_be_bytes();
+            (self.out[self.at - 2], self.out[self.at - 1]) = (high, low);
+            self.at += usize::from(length);
+        }
+        self.put_header(request, rcode);
+        self.at
+    }
+
+    #[inline]
+    fn put_opt(&mut self, edns: Edns, rcode: u16, payload: u16) {
+        let [high, low] = payload.to_be_bytes();
+        let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
+        let opt =
+            [0, 0, 41, high, low, rcode.to_be_bytes()[0] << 4 | rcode.to_be_bytes()[1] >> 4, 0, dnssec_ok, 0, 0, 0];
+        self.out[self.at..self.at + OPT].copy_from_slice(&opt);
+        self.at += OPT;
+        self.counts[Section::Additional as usize] += 1;
+    }
+
+    #[inline]
+    fn put_header(&mut self, request: &[u8], rcode: u16) {
+        let low = rcode.to_be_bytes()[1];
         let authoritative = if self.authoritative { AA } else { 0 };
         let truncated = if self.truncated { TC } else { 0 };
         let header = &mut self.out[..HEADER];
@@ -152,7 +243,6 @@ impl<'a> Message<'a> {
         for (at, count) in [6, 8, 10].into_iter().zip(self.counts) {
             header[at..at + 2].copy_from_slice(&count.to_be_bytes());
         }
-        self.at
     }
 
     /// The same for owners that no pointer reaches: each record gets its owner in full.
@@ -182,13 +272,11 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A message of the header alone, for requests whose question cannot be told.
-pub(crate) fn header_only(out: &mut [u8], request: &[u8], rcode: u16) -> usize {
-    out[..2].copy_from_slice(&request[..2]);
-    out[2] = QR | request[2] & (OPCODE | RD);
-    out[3] = rcode.to_be_bytes()[1] & 0x0f;
-    out[4..HEADER].fill(0);
-    HEADER
+/// Counts one more additional record in the header of a message.
+pub(crate) fn count_additional(message: &mut [u8]) {
+    if let Some([high, low]) = message.get_mut(10..HEADER) {
+        [*high, *low] = u16::from_be_bytes([*high, *low]).wrapping_add(1).to_be_bytes();
+    }
 }
 
 /// A compression pointer; only for octets that it reaches.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use mcdns_core::dns::OwnerName;
 
-use crate::{access::AccessList, cookie::CookieSecrets, notify::Secondary, rate_limit::RateLimit, tsig::KeyRing};
+use crate::{access::AccessList, edns::CookieSecrets, notify::Secondary, rate_limit::RateLimit, tsig::KeyRing};
 
 /// Octets of a UDP answer that pass every path without fragments (DNS flag day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
@@ -32,6 +32,21 @@ pub struct Policy {
     pub zones: BTreeMap<OwnerName, ZonePolicy>,
     /// The same for all others.
     pub other_zones: ZonePolicy,
+    /// How far answers can be relied on.
+    pub condition: Condition,
+}
+
+/// How far the answers of this program can be relied on; said to clients by extended errors (RFC 8914).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// All is well.
+    #[default]
+    Ready,
+    /// Not everything was loaded yet: names outside all zones get SERVFAIL with "Not Ready" (section 4.15) and not REFUSED.
+    NotReady,
+    /// Sources have not been heard for long: answers carry "Stale Answer" (section 4.4) or "Stale NXDOMAIN Answer"
+    /// (section 4.20).
+    Stale,
 }
 
 /// What one zone says of transfers.

@@ -2,10 +2,14 @@
 
 use mcdns_core::{answer::QueryName, dns::RecordType};
 
+use crate::edns;
+
 /// Octets of a message's header (RFC 1035 section 4.1.1).
 pub(crate) const HEADER: usize = 12;
 /// Class IN.
 pub(crate) const CLASS_IN: u16 = 1;
+/// Class CH.
+pub(crate) const CLASS_CH: u16 = 3;
 /// Type, class, TTL and RDLENGTH of a record.
 const RECORD_HEAD: usize = 10;
 
@@ -27,13 +31,34 @@ pub(crate) struct Edns {
     pub(crate) dnssec_ok: bool,
 }
 
-/// Why the records behind the question could not be read.
+/// Why a message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// Not the fault of an OPT record.
     Message,
     /// Two OPT records, or one that is wrong.
     Opt,
+}
+
+/// The request is to be read by [`read_parts`].
+#[derive(Debug)]
+pub(crate) struct NotPlain;
+
+/// What any message consists of, as far as it can be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'r> {
+    /// The question, where there is exactly one; its name is in the [`QueryName`] that was given.
+    pub(crate) question: Option<Question>,
+    /// The OPT record, even in a message that is wrong otherwise.
+    pub(crate) edns: Option<Edns>,
+    /// RDATA of the OPT record: well-formed options (RFC 6891 section 6.1.2).
+    pub(crate) options: &'r [u8],
+    /// Where the last record starts, if that is a TSIG record (RFC 8945 section 5.1).
+    pub(crate) tsig: Option<usize>,
+    /// Where the authority section starts; for IXFR.
+    pub(crate) authorities: usize,
+    /// What is wrong.
+    pub(crate) malformed: Option<Malformed>,
 }
 
 /// The number at `at`; the caller has seen to it that it is there.
@@ -52,40 +77,81 @@ pub(crate) fn read_question(request: &[u8], name: &mut QueryName) -> Option<Ques
     Some(Question { record_type, class: u16::from_be_bytes([fixed[2], fixed[3]]), end: at + 4 })
 }
 
-/// Reads what stands behind the question: EDNS if there is any. Octets behind the last record are left alone.
+/// Reads what stands behind the question of a plain query: nothing, or one OPT record of version 0 without options.
 #[inline]
-pub(crate) fn read_edns(request: &[u8], question: &Question) -> Result<Option<Edns>, Malformed> {
-    // What nearly every query has: one OPT record without options, and nothing else.
-    if let ([0, 0, 0, 0, 0, 1], &[0, 0, 41, high, low, _, version, flags, _, 0, 0]) =
-        (&request[6..HEADER], &request[question.end..])
-    {
-        let payload = u16::from_be_bytes([high, low]);
-        return Ok(Some(Edns { payload, version, dnssec_ok: flags & 0x80 != 0 }));
+pub(crate) fn read_plain_edns(request: &[u8], question_end: usize) -> Result<Option<Edns>, NotPlain> {
+    match (number(request, 10), &request[question_end..]) {
+        (1, &[0, 0, 41, high, low, _, 0, flags, _, 0, 0]) => {
+            let payload = u16::from_be_bytes([high, low]);
+            Ok(Some(Edns { payload, version: 0, dnssec_ok: flags & 0x80 != 0 }))
+        }
+        (0, []) => Ok(None),
+        _ => Err(NotPlain),
     }
-    let (answers, authorities, additionals) = (number(request, 6), number(request, 8), number(request, 10));
-    // A query for IXFR has the SOA of the client in its authority section (RFC 1995 section 3).
-    if answers != 0 || authorities != 0 && question.record_type != RecordType::IXFR {
-        return Err(Malformed::Message);
+}
+
+/// Reads a message of any kind; a question's name goes to `name`. At least a header must be there.
+///
+/// Octets behind the last record are left alone, as by BIND and NSD (Knot calls them a FORMERR): nothing in them can
+/// change the answer, and middle boxes that pad are known. A query has no answers, and authorities for IXFR alone
+/// (RFC 1995 section 3); NSD and Knot refuse others too.
+pub(crate) fn read_parts<'r>(request: &'r [u8], name: &mut QueryName) -> Parts<'r> {
+    let mut parts =
+        Parts { question: None, edns: None, options: &[], tsig: None, authorities: HEADER, malformed: None };
+    let malformed = read_into(&mut parts, request, name).err();
+    parts.malformed = parts.malformed.or(malformed);
+    parts
+}
+
+fn read_into<'r>(parts: &mut Parts<'r>, request: &'r [u8], name: &mut QueryName) -> Result<(), Malformed> {
+    let questions = number(request, 4);
+    let mut at = HEADER;
+    if questions == 1 {
+        let question = read_question(request, name).ok_or(Malformed::Message)?;
+        at = question.end;
+        parts.question = Some(question);
+    } else {
+        for _ in 0..questions {
+            at = skip_name(request, at).map(|at| at + 4).filter(|&at| at <= request.len()).ok_or(Malformed::Message)?;
+        }
     }
-    let mut at = question.end;
-    for _ in 0..authorities {
-        at = read_record(request, at).ok_or(Malformed::Message)?.end;
-    }
-    let mut edns = None;
-    for _ in 0..additionals {
+    let mut is_tsig_early = false;
+    for _ in 0..number(request, 6) {
         let record = read_record(request, at).ok_or(Malformed::Message)?;
-        if record.kind == RecordType::OPT {
-            // "The NAME … MUST be 0 (root domain)" (section 6.1.2); "if a query message with more than one OPT RR is
-            // received, a FORMERR … MUST be returned" (section 6.1.1).
-            if edns.is_some() || request[at] != 0 || !are_options(&request[record.data..record.end]) {
-                return Err(Malformed::Opt);
+        is_tsig_early |= record.kind == RecordType::TSIG;
+        at = record.end;
+    }
+    parts.authorities = at;
+    for _ in 0..number(request, 8) {
+        let record = read_record(request, at).ok_or(Malformed::Message)?;
+        is_tsig_early |= record.kind == RecordType::TSIG;
+        at = record.end;
+    }
+    let additionals = number(request, 10);
+    for left in (0..additionals).rev() {
+        let record = read_record(request, at).ok_or(Malformed::Message)?;
+        match record.kind {
+            // "The NAME … MUST be 0 (root domain)" (RFC 6891 section 6.1.2); "if a query message with more than one
+            // OPT RR is received, a FORMERR … MUST be returned" (section 6.1.1).
+            RecordType::OPT => {
+                let data = &request[record.data..record.end];
+                if parts.edns.is_some() || request[at] != 0 || !edns::are_options(data) {
+                    parts.malformed = Some(Malformed::Opt);
+                }
+                let head = &request[record.data - RECORD_HEAD..];
+                let read = Edns { payload: number(head, 2), version: head[5], dnssec_ok: head[6] & 0x80 != 0 };
+                parts.edns.get_or_insert(read);
+                parts.options = data;
             }
-            let head = &request[record.data - RECORD_HEAD..];
-            edns = Some(Edns { payload: number(head, 2), version: head[5], dnssec_ok: head[6] & 0x80 != 0 });
+            // RFC 8945 section 5.1: "If multiple TSIG records are detected or a TSIG record is present in any other
+            // position, the DNS message is dropped and a response with RCODE 1 (FORMERR) MUST be returned."
+            RecordType::TSIG if left == 0 => parts.tsig = Some(at),
+            RecordType::TSIG => is_tsig_early = true,
+            _ => {}
         }
         at = record.end;
     }
-    Ok(edns)
+    if is_tsig_early { Err(Malformed::Message) } else { Ok(()) }
 }
 
 struct Record {
@@ -96,36 +162,23 @@ struct Record {
 }
 
 /// Finds the parts of the record at `at`; its name may be compressed and is not looked at.
-fn read_record(request: &[u8], mut at: usize) -> Option<Record> {
-    loop {
-        let length = usize::from(*request.get(at)?);
-        match length {
-            0 => {
-                at += 1;
-                break;
-            }
-            1..=63 => at += 1 + length,
-            0xc0.. => {
-                at += 2;
-                break;
-            }
-            _ => return None,
-        }
-    }
+fn read_record(request: &[u8], at: usize) -> Option<Record> {
+    let at = skip_name(request, at)?;
     let head = request.get(at..at + RECORD_HEAD)?;
     let data = at + RECORD_HEAD;
     let end = data + usize::from(number(head, 8));
     (end <= request.len()).then(|| Record { kind: RecordType(number(head, 0)), data, end })
 }
 
-/// True for a sequence of options: code, length, that many octets (RFC 6891 section 6.1.2).
-fn are_options(mut data: &[u8]) -> bool {
-    while !data.is_empty() {
-        if data.len() < 4 {
-            return false;
+/// Where the name at `at`, which may be compressed, ends.
+pub(crate) fn skip_name(request: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let length = usize::from(*request.get(at)?);
+        match length {
+            0 => return Some(at + 1),
+            1..=63 => at += 1 + length,
+            0xc0.. => return Some(at + 2),
+            _ => return None,
         }
-        let Some(rest) = data.get(4 + usize::from(number(data, 2))..) else { return false };
-        data = rest;
     }
-    true
 }

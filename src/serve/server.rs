@@ -22,6 +22,7 @@ use crate::{
     sockets::{BindError, bind_both, refused, udp_socket},
     store::SnapshotStore,
     tcp,
+    tsig::TsigFailures,
     udp::{self, Handler},
 };
 
@@ -30,6 +31,7 @@ use crate::{
 pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
+    tsig_failures: Arc<TsigFailures>,
     stop: Arc<AtomicBool>,
     stop_tcp: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
@@ -44,11 +46,14 @@ impl Server {
         store: &Arc<SnapshotStore>,
         policy: &PolicyStore,
     ) -> Result<Self, BindError> {
-        Self::bind_with(listeners, workers, |listener| Live {
+        let failures = Arc::<TsigFailures>::default();
+        let mut server = Self::bind_with(listeners, workers, |listener| Live {
             store: Arc::clone(store),
             policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone()),
-        })
+            responder: Responder::new(listener.options.clone()).with_tsig_failures(Arc::clone(&failures)),
+        })?;
+        server.tsig_failures = failures;
+        Ok(server)
     }
 
     /// The addresses that are listened on, with the ports that were found for port 0.
@@ -59,6 +64,11 @@ impl Server {
     /// What was counted so far; stays readable when the server is gone.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Signed requests that were refused; stays readable when the server is gone.
+    pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
+        &self.tsig_failures
     }
 
     /// Stops all threads and closes all sockets; queries that are being answered still are.
@@ -92,6 +102,7 @@ impl Server {
         let mut server = Self {
             addresses: bound,
             counters: Counters::default(),
+            tsig_failures: Arc::default(),
             stop: Arc::default(),
             stop_tcp,
             threads: Vec::new(),

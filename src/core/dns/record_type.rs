@@ -58,6 +58,8 @@ impl RecordType {
     pub const OPT: Self = Self(41);
     /// Delegation signer (RFC 4034).
     pub const DS: Self = Self(43);
+    /// Transaction signature (RFC 8945), in messages only.
+    pub const TSIG: Self = Self(250);
     /// Transfer of a whole zone (RFC 5936), in questions only.
     pub const AXFR: Self = Self(252);
     /// Transfer of differences (RFC 1995), in questions only.

@@ -372,7 +372,8 @@ fn wrong_requests_get_the_rcode_of_their_fault() {
 
     assert_eq!(answer(&good[..11]), None, "shorter than a header");
     assert_eq!(answer(&change(2, 0x80)), None, "an answer");
-    assert_eq!(rcode(&change(2, 4 << 3)).as_deref(), Some("NOTIMP"), "NOTIFY");
+    assert_eq!(rcode(&change(2, 4 << 3)).as_deref(), Some("NOTAUTH"), "NOTIFY for a name that is no apex");
+    assert_eq!(rcode(&change(2, 6 << 3)).as_deref(), Some("NOTIMP"), "stateful operations");
     assert_eq!(rcode(&change(2, 5 << 3)).as_deref(), Some("NOTIMP"), "UPDATE");
     assert_eq!(rcode(&change(5, 0)).as_deref(), Some("FORMERR"), "no question");
     assert_eq!(rcode(&change(5, 2)).as_deref(), Some("FORMERR"), "two questions");

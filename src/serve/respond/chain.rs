@@ -1,9 +1,9 @@
-//! From a snapshot and a request to an answer.
+//! One answer on its way from name to name (RFC 1034 section 4.3.2).
 //!
 //! ```text
-//!   request ──► header, question, EDNS ──► name ──► zone ──► outcome ──┬─► RRset, referral or negative: done
-//!                                            ▲                         │
-//!                                            └──── alias: next name ───┘   (at most 16 of them)
+//!   name ──► zone ──► outcome ──┬─► RRset, referral or negative: done
+//!     ▲                         │
+//!     └──── alias: next name ───┘   (at most 16 of them)
 //! ```
 //!
 //! A chain of aliases is answered whole, through all zones of the snapshot, with the RCODE of its end (RFC 6604
@@ -16,163 +16,25 @@ use mcdns_core::{
 };
 
 use crate::{
-    client::{Client, Transport},
-    message::{Message, OPCODE, Owner, QR, Section, header_only},
-    policy::{ListenerOptions, Policy},
-    request::{CLASS_IN, HEADER, Malformed, Question, number, read_edns, read_question},
-    transfer::Transfer,
+    message::{Message, Owner, Section},
+    rcode::{NOERROR, NXDOMAIN, REFUSED, YXDOMAIN},
+    request::HEADER,
 };
 
-/// Largest message over TCP (RFC 1035 section 4.2.2).
-const TCP_PAYLOAD: usize = 65_535;
-/// Largest UDP message to a client without EDNS (RFC 1035 section 4.2.1).
-const PLAIN_PAYLOAD: u16 = 512;
 /// Longest name in wire format, in octets.
 const MAX_NAME: usize = 255;
 /// Aliases that one answer follows. Resolvers give up at about as many.
 const MAX_CHAIN: usize = 16;
 
-const NOERROR: u16 = 0;
-const FORMERR: u16 = 1;
-const NXDOMAIN: u16 = 3;
-const NOTIMP: u16 = 4;
-const REFUSED: u16 = 5;
-const YXDOMAIN: u16 = 6;
-const BADVERS: u16 = 16;
-
-/// What a request is answered with.
-#[derive(Debug)]
-pub enum Answer<'a> {
-    /// Nothing, because silence is right.
-    Silence,
-    /// One message.
-    Message(Reply<'a>),
-    /// Many messages; over streams only.
-    Transfer(Box<Transfer>),
-}
-
-/// An answer, in the buffer of the [`Responder`] that gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reply<'a> {
-    /// The message.
-    pub octets: &'a [u8],
-    /// Its RCODE, extended by EDNS (RFC 6895 section 2.3).
-    pub rcode: u16,
-    /// True if it has TC set.
-    pub truncated: bool,
-    /// The type that was asked for; 0 where no question could be read.
-    pub record_type: RecordType,
-    /// The zone that the name belongs to, as [`AuthoritativeZone::tag`]; 0 where there is none.
-    pub zone: u64,
-}
-
-/// The buffers that answering needs; made once per thread.
-#[derive(Debug)]
-pub struct Responder {
-    options: ListenerOptions,
-    name: QueryName,
-    /// For names in additional sections.
-    extra: QueryName,
-    out: Box<[u8]>,
-}
-
-impl Responder {
-    /// Buffers for any answer, some 70 KB, for a listener with these options.
-    pub fn new(options: ListenerOptions) -> Self {
-        let out = vec![0; TCP_PAYLOAD].into_boxed_slice();
-        Self { options, name: QueryName::new(), extra: QueryName::new(), out }
-    }
-
-    /// Answers a request. Silence for what is shorter than a header, and for answers (two servers could otherwise
-    /// keep each other busy for ever).
-    #[inline]
-    pub fn respond(&mut self, snapshot: &Snapshot, policy: &Policy, request: &[u8], client: &Client) -> Answer<'_> {
-        if request.len() < HEADER || request[2] & QR != 0 {
-            return Answer::Silence;
-        }
-        let _ = policy;
-        let refused = if request[2] & OPCODE != 0 {
-            Some(NOTIMP)
-        } else if number(request, 4) != 1 {
-            // RFC 9619: a query has one question.
-            Some(FORMERR)
-        } else {
-            None
-        };
-        if let Some(rcode) = refused {
-            return self.refuse(request, rcode);
-        }
-        let Some(question) = read_question(request, &mut self.name) else {
-            return self.refuse(request, FORMERR);
-        };
-        let (edns, rcode) = match read_edns(request, &question) {
-            Ok(Some(edns)) if edns.version > 0 => (Some(edns), Some(BADVERS)),
-            Ok(edns) => (edns, refusal(&question)),
-            // RFC 6891 section 7: the answer to a wrong OPT carries one.
-            Err(Malformed::Opt) => {
-                (Some(crate::request::Edns { payload: 0, version: 0, dnssec_ok: false }), Some(FORMERR))
-            }
-            Err(Malformed::Message) => (None, Some(FORMERR)),
-        };
-        let limit = match client.transport {
-            Transport::Udp => usize::from(
-                edns.map_or(PLAIN_PAYLOAD, |edns| edns.payload.clamp(PLAIN_PAYLOAD, self.options.udp_payload)),
-            ),
-            _ => TCP_PAYLOAD,
-        };
-        let Self { name, extra, out, .. } = self;
-        let mut message = Message::start(out, request, question.end, limit, edns);
-        let mut zone = 0;
-        let rcode = match rcode {
-            Some(rcode) => rcode,
-            None => {
-                Chain { snapshot, name, extra, message: &mut message, zone: &mut zone }.follow(question.record_type)
-            }
-        };
-        let truncated = message.truncated;
-        let length = message.finish(request, rcode);
-        let record_type = question.record_type;
-        Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone })
-    }
-
-    #[cold]
-    fn refuse(&mut self, request: &[u8], rcode: u16) -> Answer<'_> {
-        let length = header_only(&mut self.out, request, rcode);
-        let octets = &self.out[..length];
-        Answer::Message(Reply { octets, rcode, truncated: false, record_type: RecordType(0), zone: 0 })
-    }
-}
-
-impl Default for Responder {
-    fn default() -> Self {
-        Self::new(ListenerOptions::default())
-    }
-}
-
-/// The RCODE for questions that no zone is asked.
-#[inline]
-fn refusal(question: &Question) -> Option<u16> {
-    match (question.class, question.record_type.0) {
-        // OPT is no type to ask for (RFC 6891 section 6.1.1).
-        (_, 41) => Some(FORMERR),
-        // Transfers; they are not given yet.
-        (_, 251 | 252) => Some(REFUSED),
-        // TKEY, TSIG, MAILB, MAILA.
-        (_, 249 | 250 | 253 | 254) => Some(NOTIMP),
-        (CLASS_IN, _) => None,
-        _ => Some(REFUSED),
-    }
-}
-
 /// One answer on its way from name to name.
-struct Chain<'c, 'm> {
-    snapshot: &'c Snapshot,
+pub(super) struct Chain<'c, 'm> {
+    pub(super) snapshot: &'c Snapshot,
     /// The name that is looked up now.
-    name: &'c mut QueryName,
-    extra: &'c mut QueryName,
-    message: &'c mut Message<'m>,
+    pub(super) name: &'c mut QueryName,
+    pub(super) extra: &'c mut QueryName,
+    pub(super) message: &'c mut Message<'m>,
     /// Tag of the first name's zone.
-    zone: &'c mut u64,
+    pub(super) zone: &'c mut u64,
 }
 
 /// What follows from one name of a chain.
@@ -186,9 +48,9 @@ enum Step {
 }
 
 impl Chain<'_, '_> {
-    /// Looks the name up, and what it leads to; returns the RCODE.
+    /// Looks the name up, and what it leads to; returns the RCODE. REFUSED, and nothing written, where no zone has it.
     #[inline]
-    fn follow(mut self, record_type: RecordType) -> u16 {
+    pub(super) fn follow(mut self, record_type: RecordType) -> u16 {
         // Octet of the message at which each name of the chain stands; a message has less than 65,536.
         let mut places = [0_u16; MAX_CHAIN];
         let mut place = HEADER;
