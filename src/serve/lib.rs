@@ -11,6 +11,9 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
+//! What the server does is told by [`Counters`], which every thread keeps for itself, and by samples: a query log and
+//! dnstap ([`TapStore`]), written by threads of their own.
+//!
 //! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
 //! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
 

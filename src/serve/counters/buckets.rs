@@ -15,18 +15,9 @@ pub const LATENCY_BOUNDS: [u64; 12] =
 /// Buckets of times.
 pub(super) const LATENCIES: usize = LATENCY_BOUNDS.len() + 1;
 
-/// Octets that share an entry of [`SMALL`]; all bounds up to 1232 are multiples of it.
-const GRAIN: usize = 16;
-/// The bucket of each size up to 1232 octets, which is nearly all of them.
-static SMALL: [u8; 1232 / GRAIN] = small();
-
 /// The bucket of a size in octets.
-#[inline]
 pub(super) fn size(octets: usize) -> usize {
-    match SMALL.get(octets.wrapping_sub(1) / GRAIN) {
-        Some(&bucket) => usize::from(bucket),
-        None => large(octets),
-    }
+    SIZE_BOUNDS.partition_point(|&bound| bound < octets as u64).min(SIZES - 1)
 }
 
 /// The bucket of a time.
@@ -37,28 +28,6 @@ pub(super) fn latency(nanoseconds: u64) -> usize {
 /// The time in nanoseconds; hundreds of years are as good as more.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cold]
-fn large(octets: usize) -> usize {
-    if octets == 0 {
-        return 0;
-    }
-    SIZE_BOUNDS.partition_point(|&bound| bound < octets as u64).min(SIZES - 1)
-}
-
-#[allow(clippy::cast_possible_truncation, reason = "try_from is not const, and there are 8 buckets")]
-const fn small() -> [u8; 1232 / GRAIN] {
-    let mut table = [0; 1232 / GRAIN];
-    let (mut entry, mut bucket) = (0, 0);
-    while entry < table.len() {
-        if ((entry + 1) * GRAIN) as u64 > SIZE_BOUNDS[bucket] {
-            bucket += 1;
-        }
-        table[entry] = bucket as u8;
-        entry += 1;
-    }
-    table
 }
 
 #[cfg(test)]

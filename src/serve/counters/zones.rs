@@ -4,6 +4,7 @@
 //! stands for is the reader's to know, from the zones that are served when it reads.
 
 use std::{
+    array,
     collections::BTreeMap,
     sync::{
         OnceLock,
@@ -85,7 +86,7 @@ impl ZoneOutcome {
 #[derive(Debug, Default)]
 pub(super) struct ZoneCells {
     /// Made at the first answer of a zone, so that what is never asked costs nothing.
-    places: OnceLock<Box<[Place]>>,
+    places: OnceLock<Box<[Place; PLACES]>>,
     others: [AtomicU64; OUTCOMES],
 }
 
@@ -104,13 +105,15 @@ impl ZoneCells {
         if reply.zone == 0 {
             return;
         }
-        let outcome = ZoneOutcome::of(reply) as usize;
-        let places = self.places.get_or_init(make_places);
-        let first = first_place(reply.zone);
-        match places.get(first) {
-            Some(place) if place.tag.load(Ordering::Relaxed) == reply.zone => step(&place.outcomes[outcome]),
-            _ => step(&self.place_of(places, first, reply.zone)[outcome]),
-        };
+        let outcome = ZoneOutcome::of(reply);
+        if let Some(places) = self.places.get()
+            && let place = &places[first_place(reply.zone)]
+            && place.tag.load(Ordering::Relaxed) == reply.zone
+        {
+            step(&place.outcomes[outcome as usize]);
+        } else {
+            self.count_elsewhere(reply.zone, outcome);
+        }
     }
 
     /// Adds what was counted to the zones' totals, by tag, and to those of all zones without a place.
@@ -121,7 +124,7 @@ impl ZoneCells {
             }
         };
         add(others, &self.others);
-        for place in self.places.get().into_iter().flatten() {
+        for place in self.places.get().into_iter().flat_map(|places| places.iter()) {
             let tag = place.tag.load(Ordering::Relaxed);
             if tag != 0 {
                 add(zones.entry(tag).or_default(), &place.outcomes);
@@ -129,27 +132,24 @@ impl ZoneCells {
         }
     }
 
-    /// Finds or takes a place; only the one thread that counts comes here.
+    /// Finds or takes a place that is not the first choice; only the one thread that counts comes here.
     #[inline(never)]
-    fn place_of<'c>(&'c self, places: &'c [Place], first: usize, tag: u64) -> &'c [AtomicU64; OUTCOMES] {
+    fn count_elsewhere(&self, tag: u64, outcome: ZoneOutcome) {
+        let places = self.places.get_or_init(|| Box::new(array::from_fn(|_| Place::default())));
+        let first = first_place(tag);
         for at in first..first + TRIES {
             let place = &places[at % PLACES];
-            match place.tag.load(Ordering::Relaxed) {
-                0 => {
-                    place.tag.store(tag, Ordering::Relaxed);
-                    return &place.outcomes;
-                }
-                taken if taken == tag => return &place.outcomes,
-                _ => {}
+            let taken = place.tag.load(Ordering::Relaxed);
+            if taken == 0 {
+                place.tag.store(tag, Ordering::Relaxed);
+            }
+            if taken == 0 || taken == tag {
+                step(&place.outcomes[outcome as usize]);
+                return;
             }
         }
-        &self.others
+        step(&self.others[outcome as usize]);
     }
-}
-
-#[cold]
-fn make_places() -> Box<[Place]> {
-    (0..PLACES).map(|_| Place::default()).collect()
 }
 
 #[inline]
