@@ -99,3 +99,63 @@ fn collect_taps(totals: TapTotals, families: &mut Families) {
         families.gauge("mcdns_dnstap_connected", help).value(&[], connected.into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mcdns_core::{
+        answer::{Patch, Soa, ZonePatch},
+        dns::{OwnerName, RecordType, Serial},
+    };
+    use mcdns_serve::{Answer, Client, Reply};
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    fn snapshot(apex: &OwnerName) -> Snapshot {
+        let soa = Soa {
+            primary: apex.clone(),
+            contact: apex.clone(),
+            serial: Serial(1),
+            refresh: 3600,
+            retry: 600,
+            expire: 604_800,
+            negative_ttl: 30,
+            ttl: 3600,
+        };
+        let zone = ZonePatch { soa: Some(soa), ..ZonePatch::default() };
+        let patch = Patch { zones: [(apex.clone(), zone)].into(), ..Patch::default() };
+        Snapshot::default().apply(&patch).expect("a good patch")
+    }
+
+    #[test]
+    fn a_zone_is_named_as_long_as_it_is_served_and_transports_are_shown_once_they_are_used() {
+        let apex = OwnerName::parse("example.com").expect("a name");
+        let snapshot = snapshot(&apex);
+        let Zone::Authoritative(zone) = snapshot.zone(&apex).expect("the zone");
+        let mut counters = Counters::default();
+        let cells = counters.add_thread(Transport::Tls);
+        let client = Client { address: ([192, 0, 2, 1], 5353).into(), transport: Transport::Tls };
+        for zone in [zone.tag(), 12_345] {
+            let octets = &[0, 1, 0x84, 3, 0, 1, 0, 0, 0, 0, 0, 0];
+            let reply = Reply { octets, rcode: 3, truncated: false, record_type: RecordType::AAAA, zone };
+            cells.answered(cells.received(), &client, &[], &Answer::Message(reply));
+        }
+        let mut families = Families::default();
+        collect(&counters, &snapshot, &mut families);
+        let text =
+            TextEncoder::new().encode_to_string(&families.gathered().collect::<Vec<_>>()).expect("an exposition");
+        let shown = |line: &str| text.lines().any(|shown| shown == line);
+        for line in [
+            "mcdns_dns_queries_total{transport=\"dot\"} 2",
+            "mcdns_dns_queries_total{transport=\"udp\"} 0",
+            "mcdns_dns_answers_total{transport=\"dot\",rcode=\"NXDOMAIN\"} 2",
+            "mcdns_dns_answers_by_type_total{transport=\"dot\",type=\"AAAA\"} 2",
+            "mcdns_dns_answered_bytes_total{transport=\"dot\"} 24",
+            "mcdns_dns_zone_answers_total{zone=\"example.com\",outcome=\"nxdomain\"} 1",
+            "mcdns_dns_zone_answers_total{zone=\"(other)\",outcome=\"nxdomain\"} 0",
+        ] {
+            assert!(shown(line), "{line} is not in {text}");
+        }
+        assert!(!text.contains("doq") && !text.contains("12345") && !text.contains("mcdns_dnstap_connected"), "{text}");
+    }
+}
