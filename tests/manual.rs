@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{TcpStream, UdpSocket},
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -21,7 +22,7 @@ use mcdns::{
     settings::{Flags, Settings},
 };
 use mcdns_core::{check::FindingCode, records::Options};
-use mcdns_serve::{Listener, PolicyStore, Server};
+use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
 use mcdns_state::HistoryLimits;
 
 /// Patience for an answer on the loopback interface.
@@ -134,6 +135,17 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let server = Server::bind(&listeners, 1, federation.store(), &PolicyStore::default());
     let server = server.expect("a server");
     let (store, counters) = (federation.store().clone(), server.counters().clone());
+    // Some metrics are there only where dnstap is on; nobody listens to it.
+    let folder = tempfile::tempdir().expect("a folder");
+    let dnstap = Dnstap {
+        output: DnstapOutput::Socket(folder.path().join("nobody")),
+        sample: NonZeroU32::MIN,
+        identity: None,
+        version: None,
+        queries: true,
+        responses: true,
+    };
+    counters.taps().set(None, Some(&dnstap)).expect("a thread");
     let admin = Admin::new(store, counters, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
     let address = "127.0.0.1:0".parse().expect("an address");
     let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");

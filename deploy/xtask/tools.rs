@@ -60,6 +60,12 @@ const PACKAGES: &[Package] = &[
         needed_by: NeededBy::Tests,
     },
     Package {
+        name: "fstrm-bin",
+        program: "fstrm_capture",
+        purpose: "takes what is sent with dnstap",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
         name: "knot",
         program: "knotd",
         purpose: "a name server to compare with",

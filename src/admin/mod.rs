@@ -9,7 +9,9 @@
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
 
+mod families;
 mod metrics;
+mod server_metrics;
 
 use std::{
     net::SocketAddr,
@@ -32,6 +34,7 @@ use serde::Deserialize;
 
 use crate::{commands::explain::explained, federation::Federation, output::plural};
 
+pub use families::{Buckets, Families, Family};
 pub use metrics::Metrics;
 
 /// What the admin port reads; shared with whoever changes it.

@@ -11,6 +11,9 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
+//! What the server does is told by [`Counters`], which every thread keeps for itself, and by samples: a query log and
+//! dnstap ([`TapStore`]), written by threads of their own.
+//!
 //! Refused for now: zone transfers, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
 //! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
 
@@ -18,11 +21,13 @@ mod access;
 mod client;
 mod clock;
 mod counters;
+mod dnstap;
 mod edns;
 mod listener;
 mod message;
 mod notify;
 mod policy;
+mod query_log;
 mod rate_limit;
 mod rcode;
 mod request;
@@ -30,6 +35,7 @@ mod respond;
 mod server;
 mod sockets;
 mod store;
+mod taps;
 mod tcp;
 mod transfer;
 mod tsig;
@@ -38,16 +44,22 @@ mod udp;
 pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};
 pub use clock::Clock;
-pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use counters::{
+    Cells, Counters, LATENCY_BOUNDS, RCODES, Received, SIZE_BOUNDS, Totals, TransportTotals, ZoneOutcome, ZoneTotals,
+};
+pub use dnstap::{Dnstap, DnstapOutput};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::Secondary;
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use query_log::{LineFormat, QueryLog};
 pub use rate_limit::RateLimit;
+pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
+pub use taps::{TapError, TapStore, TapTotals};
 pub use transfer::Transfer;
 pub use tsig::{
     Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,

@@ -61,7 +61,7 @@ impl Server {
         &self.addresses
     }
 
-    /// What was counted so far; stays readable when the server is gone.
+    /// What was counted so far; stays readable when the server is gone. The query log and dnstap are found there too.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -151,6 +151,7 @@ impl Server {
                 tracing::error!("a thread of the server ended by a panic");
             }
         }
+        self.counters.taps().close();
     }
 }
 

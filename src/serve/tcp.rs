@@ -146,11 +146,11 @@ async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &S
 
 /// Appends the answer to one message.
 fn answer<H: Handler>(shared: &Shared<H>, client: &Client, message: &[u8], output: &mut Vec<u8>) -> Next {
-    shared.cells.count_query();
+    let received = shared.cells.received();
     let handled = catch_unwind(AssertUnwindSafe(|| {
         let mut handler = shared.handler.borrow_mut();
         let answer = handler.handle(message, client);
-        shared.cells.count_answer(&answer);
+        shared.cells.answered(received, client, message, &answer);
         let Answer::Message(reply) = answer else { return Next::Close };
         let Ok(length) = u16::try_from(reply.octets.len()) else { return Next::Close };
         output.extend_from_slice(&length.to_be_bytes());

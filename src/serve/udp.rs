@@ -64,9 +64,10 @@ fn answer_all(
             }
         };
         let Some(address) = source(&from) else { continue };
-        cells.count_query();
-        let answer = handler.handle(&request[..length], &Client { address, transport: Transport::Udp });
-        cells.count_answer(&answer);
+        let received = cells.received();
+        let client = Client { address, transport: Transport::Udp };
+        let answer = handler.handle(&request[..length], &client);
+        cells.answered(received, &client, &request[..length], &answer);
         if let Answer::Message(reply) = answer
             && sendto(socket, reply.octets, SendFlags::empty(), &from).is_err()
         {
