@@ -22,9 +22,8 @@ pub(super) fn check(arguments: &args::Check, settings: &Settings, output: Output
             say_ignored(output, &loaded.ignored);
             findings.extend(loaded.findings);
         } else if is_settings(path) {
-            if let Err(refused) = Settings::resolve(Some(path), std::iter::empty(), &Flags::default()) {
-                findings.extend(refused.findings);
-            }
+            let read = Settings::resolve(Some(path), std::iter::empty(), &Flags::default());
+            findings.extend(read.map_or_else(|refused| refused.findings, |settings| settings.warnings));
         } else {
             std::fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
             findings.extend(zone_files::read(path, None).1);

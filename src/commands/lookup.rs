@@ -11,6 +11,7 @@ use hickory_proto::{
     op::{Message, MessageType, OpCode, Query},
     rr::{DNSClass, Name, RData, RecordType},
 };
+use mcdns_serve::Service;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -51,7 +52,8 @@ pub(super) fn lookup(
 ) -> Result<Outcome> {
     let mut servers = wanted.server.clone();
     if arguments.settings_file().is_some() {
-        servers.extend(&settings.listen.value);
+        let plain = settings.listen.value.iter().filter(|listener| listener.service == Service::Plain);
+        servers.extend(plain.map(|listener| listener.address));
     }
     let types = match wanted.record_type {
         Some(record_type) => vec![RecordType::from(record_type.0)],
