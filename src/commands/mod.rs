@@ -1,7 +1,9 @@
 //! The commands: a page of wiring each.
 
 mod answer;
+mod ask;
 mod check;
+mod delegation;
 pub(crate) mod explain;
 mod load;
 mod lookup;
