@@ -239,5 +239,5 @@ fn answers(server: SocketAddr) -> bool {
     let asked = socket.set_read_timeout(Some(patience)).and_then(|()| socket.connect(server));
     let length = asked.and_then(|()| socket.send(QUERY)).and_then(|_| socket.recv(&mut octets));
     // RCODE 0 and one record.
-    length.is_ok_and(|length| length > 12 && octets[3] & 15 == 0 && octets[7] == 1)
+    length.is_ok_and(|length| length > 12 && octets[3] % 16 == 0 && octets[7] == 1)
 }

@@ -21,7 +21,7 @@ use mcdns_core::{
         Finding,
         delegation::{self, NameServers, ParentSays, ServerSays, SoaAnswer, ZoneSays},
     },
-    dns::{self, OwnerName, rdata_target},
+    dns::{self, OwnerName, Rrset, rdata_target},
 };
 use tokio::task::JoinSet;
 
@@ -107,16 +107,16 @@ fn says(apex: &OwnerName, entry: impl Fn(&OwnerName) -> Option<Entry>) -> ZoneSa
     };
     let addresses = |name: &OwnerName| {
         let mut found = BTreeSet::new();
-        for data in rrset(name, dns::RecordType::A).iter().flat_map(|rrset| rrset.data()) {
+        for data in rrset(name, dns::RecordType::A).iter().flat_map(Rrset::data) {
             found.extend(<[u8; 4]>::try_from(&data[..]).map(std::net::IpAddr::from));
         }
-        for data in rrset(name, dns::RecordType::AAAA).iter().flat_map(|rrset| rrset.data()) {
+        for data in rrset(name, dns::RecordType::AAAA).iter().flat_map(Rrset::data) {
             found.extend(<[u8; 16]>::try_from(&data[..]).map(std::net::IpAddr::from));
         }
         found
     };
     let name_servers = rrset(apex, dns::RecordType::NS);
-    let targets = name_servers.iter().flat_map(|rrset| rrset.data());
+    let targets = name_servers.iter().flat_map(Rrset::data);
     let targets = targets.filter_map(|data| rdata_target(dns::RecordType::NS, data));
     // Signed zones are not served.
     ZoneSays { name_servers: targets.map(|name| (name.clone(), addresses(&name))).collect(), signed: false }
@@ -205,14 +205,14 @@ async fn ask_server(server: SocketAddr, apex: Name) -> ServerSays {
 
 fn soa_answer(apex: &Name, answer: &Message) -> SoaAnswer {
     let of_apex = answer.answers.iter().filter(|record| record.name == *apex);
-    let serial = of_apex.filter_map(|record| match &record.data {
+    let mut serials = of_apex.filter_map(|record| match &record.data {
         RData::SOA(soa) => Some(soa.serial),
         _ => None,
     });
     SoaAnswer {
         status: mnemonic(answer.metadata.response_code),
         authoritative: answer.metadata.authoritative,
-        serial: serial.last(),
+        serial: serials.next(),
     }
 }
 

@@ -45,7 +45,7 @@ const EXAMPLE: &str = "write {name: transfer-key, algorithm: hmac-sha256, secret
 #[derive(Default)]
 pub(super) struct Keys {
     /// The keys that are whole.
-    pub(super) keys: Vec<Key>,
+    pub(super) whole: Vec<Key>,
     /// Names of all keys, those with faults too.
     pub(super) names: BTreeSet<OwnerName>,
     /// What is odd about them.
@@ -154,7 +154,7 @@ fn read_key(section: &mut Section<'_, '_>, node: &Node, found: &mut Keys) {
         warning.place = Some(place.place(section.file));
         found.warnings.push(warning.help(format!("make a new key with `tsig-keygen -a {} {name}`", chosen.0)));
     }
-    found.keys.push(Key::new(name, chosen.1, secret));
+    found.whole.push(Key::new(name, chosen.1, secret));
 }
 
 /// The secret with what stands beside it, and the node that says it. None, with a finding, where there is none.

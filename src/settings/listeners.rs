@@ -21,7 +21,7 @@ use super::{
 const PAYLOADS: std::ops::RangeInclusive<u16> = 512..=4096;
 /// The keepalive option counts in units of 100 ms, in 16 bits (RFC 7828 section 3.1).
 const LONGEST_IDLE: Duration = Duration::from_millis(6_553_500);
-/// Where DoH clients look unless they are told (RFC 8484 section 4.1.1 has it as its example).
+/// Where clients of DNS over HTTPS look unless they are told (RFC 8484 section 4.1.1 has it as its example).
 const DOH_PATH: &str = "/dns-query";
 
 /// Keys that encrypted transports alone have.

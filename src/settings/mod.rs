@@ -51,7 +51,7 @@ use parse::Misfit;
 use tree::{Content, Node};
 
 pub use layers::{Origin, Setting};
-pub use server::{DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
+pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
 pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
 
@@ -362,7 +362,7 @@ impl Settings {
             advertise,
             listen,
             server,
-            keys: found.keys,
+            keys: found.whole,
             transfer,
             zones,
             member_selector,

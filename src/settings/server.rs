@@ -10,6 +10,7 @@ use std::{
 use mcdns_serve::{COOKIE_SECRET, CookieSecrets, RateLimit};
 
 use super::{
+    LogFormat,
     keys::read_small,
     layers::{Layers, Origin, Setting},
     parse::{self, Misfit},
@@ -52,8 +53,10 @@ pub struct ServerSettings {
 /// `serve.queryLog`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryLogSettings {
-    /// The file that lines are appended to.
-    pub file: PathBuf,
+    /// The file that lines are appended to; none: the log of the program.
+    pub file: Option<PathBuf>,
+    /// How the lines of the file look.
+    pub format: LogFormat,
     /// One of so many queries is logged; 1: each.
     pub sample: u32,
 }
@@ -61,10 +64,21 @@ pub struct QueryLogSettings {
 /// `serve.dnstap`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnstapSettings {
-    /// The UNIX socket of the collector (Frame Streams, bidirectional).
-    pub socket: PathBuf,
+    /// Who takes the messages.
+    pub output: DnstapOutput,
+    /// Copy queries too, and not answers alone, which hold what was asked as well.
+    pub queries: bool,
     /// One of so many queries is sent; 1: each.
     pub sample: u32,
+}
+
+/// Who takes dnstap messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DnstapOutput {
+    /// A program that listens on this UNIX socket (Frame Streams, bidirectional).
+    Socket(PathBuf),
+    /// This file.
+    File(PathBuf),
 }
 
 /// `serve.user`.
@@ -91,10 +105,8 @@ pub(super) fn read(layers: &mut Layers<'_>) -> ServerSettings {
     let identity = layers.value("serve.identity", None, None, text, show);
     let (cookies, cookie_secrets) = read_cookies(layers);
     let rate_limit = read_rate_limit(layers);
-    let query_log = read_log(layers, "serve.queryLog.file", "serve.queryLog.sample");
-    let query_log = query_log.map(|log| log.map(|(file, sample)| QueryLogSettings { file, sample }));
-    let dnstap = read_log(layers, "serve.dnstap.socket", "serve.dnstap.sample");
-    let dnstap = dnstap.map(|log| log.map(|(socket, sample)| DnstapSettings { socket, sample }));
+    let query_log = read_query_log(layers);
+    let dnstap = read_dnstap(layers);
     let user = layers.value(
         "serve.user",
         None,
@@ -157,7 +169,7 @@ fn random_secret() -> Option<[u8; COOKIE_SECRET]> {
 }
 
 fn read_cookies(layers: &mut Layers<'_>) -> (Setting<bool>, Option<CookieSecrets>) {
-    let enabled = layers.value("serve.cookies.enabled", None, true, parse::switch, |on| on.to_string());
+    let enabled = layers.value("serve.cookies.enabled", None, true, parse::switch, ToString::to_string);
     let hidden = |secret: &Option<_>| if secret.is_some() { "(hidden)".to_owned() } else { String::new() };
     let secret = |text: &str| cookie_secret(text).map(Some);
     let current = layers.value("serve.cookies.secret", None, None, secret, hidden);
@@ -201,20 +213,72 @@ fn read_rate_limit(layers: &mut Layers<'_>) -> Option<RateLimit> {
     })
 }
 
-/// Where queries are told of, and how many of them. A sample without a place is refused: nothing would act on it.
-fn read_log(layers: &mut Layers<'_>, place: &str, sample: &str) -> Setting<Option<(PathBuf, u32)>> {
-    let target = layers.value(place, None, None, |text| path(text).map(Some), show_path);
-    let every = layers.value(sample, None, 1, |text| parse::positive(text).and_then(parse::small), ToString::to_string);
-    if target.value.is_none() && every.origin != Origin::Default {
-        let misfit = Misfit::new("stands without a place to write to", format!("set {place} too, or take it out"));
-        layers.refuse(sample, &every.origin, misfit);
+fn read_query_log(layers: &mut Layers<'_>) -> Setting<Option<QueryLogSettings>> {
+    const FILE: &str = "serve.queryLog.file";
+    // The word stands for the log of the program; a file of this name can be written as ./log.
+    let target = |text: &str| if text == "log" { Ok(Some(None)) } else { path(text).map(|path| Some(Some(path))) };
+    let file = layers.value(FILE, None, None, target, |file| match file {
+        Some(None) => "log".to_owned(),
+        Some(Some(path)) => path.display().to_string(),
+        None => String::new(),
+    });
+    let format = layers.value(
+        "serve.queryLog.format",
+        None,
+        LogFormat::Text,
+        |text| parse::word(text, &LogFormat::WORDS),
+        |format| super::word_of(*format, &LogFormat::WORDS),
+    );
+    let sample = layers.value("serve.queryLog.sample", None, 1, sample, ToString::to_string);
+    if file.value.is_none() {
+        refuse_alone(layers, "serve.queryLog.format", &format.origin, FILE);
+        refuse_alone(layers, "serve.queryLog.sample", &sample.origin, FILE);
     }
-    target.map(|target| Some((target?, every.value)))
+    file.map(|file| Some(QueryLogSettings { file: file?, format: format.value, sample: sample.value }))
+}
+
+fn read_dnstap(layers: &mut Layers<'_>) -> Setting<Option<DnstapSettings>> {
+    let place = |text: &str| path(text).map(Some);
+    let socket = layers.value("serve.dnstap.socket", None, None, place, show_path);
+    let file = layers.value("serve.dnstap.file", None, None, place, show_path);
+    let sample = layers.value("serve.dnstap.sample", None, 1, sample, ToString::to_string);
+    let queries = layers.value("serve.dnstap.queries", None, false, parse::switch, ToString::to_string);
+    if socket.value.is_some() && file.value.is_some() {
+        let misfit = Misfit::new("stands beside a socket", "keep one of them");
+        layers.refuse("serve.dnstap.file", &file.origin, misfit);
+    }
+    if socket.value.is_none() && file.value.is_none() {
+        refuse_alone(layers, "serve.dnstap.sample", &sample.origin, "serve.dnstap.socket");
+        refuse_alone(layers, "serve.dnstap.queries", &queries.origin, "serve.dnstap.socket");
+    }
+    let output = if socket.value.is_some() {
+        socket.map(|path| path.map(DnstapOutput::Socket))
+    } else {
+        file.map(|path| path.map(DnstapOutput::File))
+    };
+    output.map(|output| Some(DnstapSettings { output: output?, queries: queries.value, sample: sample.value }))
+}
+
+/// Refuses a setting that was set without the one that it is about: nothing would act on it.
+fn refuse_alone(layers: &mut Layers<'_>, path: &str, origin: &Origin, needs: &str) {
+    if *origin != Origin::Default {
+        let misfit = Misfit::new("stands without a place to write to", format!("set {needs} too, or take it out"));
+        layers.refuse(path, origin, misfit);
+    }
+}
+
+/// One of so many.
+fn sample(text: &str) -> Result<u32, Misfit> {
+    parse::positive(text).and_then(parse::small)
 }
 
 /// Text as it is, or hexadecimal digits behind `0x`.
 fn nsid(text: &str) -> Result<Box<[u8]>, Misfit> {
     let help = "write a text, or an even number of hexadecimal digits behind 0x";
+    if text.bytes().all(|octet| octet.is_ascii_digit()) && !text.is_empty() {
+        // YAML reads 0x00ff without quotes as the number 255.
+        return Err(Misfit::new(format!("`{text}` is a number"), "write it in quotes and with 0x: '0x00ff'"));
+    }
     let octets = match text.strip_prefix("0x") {
         Some(digits) => data_encoding::HEXLOWER_PERMISSIVE
             .decode(digits.as_bytes())
@@ -316,7 +380,7 @@ mod tests {
         assert_eq!(nsid("0x00fF").as_deref(), Ok(&[0, 255][..]));
         assert_eq!(show_nsid(&[0, 255]), "0x00ff");
         assert_eq!(show_nsid(b"ns1"), "ns1");
-        for text in ["", "0x", "0x123", "0xzz", &"x".repeat(LONGEST_NSID + 1)] {
+        for text in ["", "255", "0x", "0x123", "0xzz", &"x".repeat(LONGEST_NSID + 1)] {
             assert!(nsid(text).is_err(), "{text}");
         }
     }

@@ -94,9 +94,12 @@ serve.rateLimit.slip                2                           default
 serve.rateLimit.ipv4Prefix          24                          default
 serve.rateLimit.ipv6Prefix          56                          default
 serve.queryLog.file                 -                           default
+serve.queryLog.format               text                        default
 serve.queryLog.sample               1                           default
 serve.dnstap.socket                 -                           default
+serve.dnstap.file                   -                           default
 serve.dnstap.sample                 1                           default
+serve.dnstap.queries                false                       default
 serve.user                          -                           default
 serve.handover                      -                           default
 serve.workers                       -                           default
