@@ -155,7 +155,7 @@ fn refused_settings_end_every_command_with_2() {
         ("version: [1\n", "settings.yaml:"),
         (
             "version: 1\nserve:\n  listen: [{address: 127.0.0.1:0, transports: [dot], certificate: c.pem, key: k.pem}]\n",
-            "settings.yaml:3:68: error[refused-setting]: serve.listen[0].certificate: the certificate file c.pem cannot be \
+            "settings.yaml:3:67: error[refused-setting]: serve.listen[0].certificate: the certificate file c.pem cannot be \
              read: No such file",
         ),
         (

@@ -24,6 +24,8 @@ mod zones;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_faults;
+#[cfg(test)]
 mod tests_server;
 
 use std::{
