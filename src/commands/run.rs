@@ -33,7 +33,9 @@ use tokio::{
 };
 
 use super::{
-    Outcome, core_options, load, say_ignored,
+    Outcome, core_options, load,
+    reload::Reload,
+    say_ignored,
     serve::{bind, open_admin},
     zone_files::Watched,
 };
@@ -59,6 +61,7 @@ struct Running {
     hosts: Batch,
     zone_findings: Vec<Finding>,
     zone_files: Watched,
+    reload: Reload,
     /// Findings of the computation that were told, and when to look for more.
     told: BTreeSet<Finding>,
     tell_at: Option<Instant>,
@@ -76,7 +79,7 @@ pub(super) fn run(settings: Settings, output: Output) -> Result<Outcome> {
 
 async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> Result<Outcome> {
     let (options, zone_findings) = core_options(&settings);
-    let mut federation = Federation::new(options, settings.history);
+    let mut federation = Federation::new(options, settings.history.value);
     let known = recover(&mut federation, &settings)?;
     let mut directory = Directory::new(path, load::directory_options(&settings));
     directory.adopt(known.iter().filter(|(key, _)| !is_resolved(key)).cloned());
@@ -107,7 +110,8 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     progress.finish_and_clear();
 
     let store = federation.store().clone();
-    let server = bind(&settings, &store)?;
+    let reload = Reload::new(&settings);
+    let server = bind(&settings, &store, reload.policy())?;
     let admin_listener = open_admin(&settings).await?;
     let admin_address = admin_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let federation = Arc::new(Mutex::new(federation));
@@ -115,7 +119,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     let admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, admin.clone())));
     let follower = directory.watch(directory_sender).context("the federation directory cannot be followed")?;
 
-    let zone_files = Watched::new(settings.zones.iter().filter_map(|zone| zone.file.clone()));
+    let zone_files = watched(&settings);
     let (told, tell_at) = (BTreeSet::new(), None);
     let mut running = Running {
         federation,
@@ -125,6 +129,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
         hosts,
         zone_findings,
         zone_files,
+        reload,
         told,
         tell_at,
         wanted,
@@ -143,7 +148,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
             Some(batch) = directory_batches.recv() => running.take_directory(batch)?,
             Some(batch) = hosts_batches.recv() => running.take_hosts(batch)?,
             Some(batch) = observations.recv() => running.take(&batch)?,
-            _ = hangup.recv() => running.reload()?,
+            _ = hangup.recv() => running.hang_up(&server)?,
             () = tokio::time::sleep(next) => running.tick()?,
         }
     };
@@ -159,7 +164,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
 /// Opens the state directory, if one is set, and takes up what is in it.
 fn recover(federation: &mut Federation, settings: &Settings) -> Result<Vec<(ObjectKey, Arc<Object>)>> {
     let Some(path) = &settings.state_dir.value else { return Ok(Vec::new()) };
-    let (state, recovered, warnings) = StateDirectory::open(path, settings.history)?;
+    let (state, recovered, warnings) = StateDirectory::open(path, settings.history.value)?;
     for warning in warnings {
         tracing::warn!(file = %warning.file.display(), line = warning.line, reason = warning.reason, "state ignored");
     }
@@ -298,11 +303,19 @@ impl Running {
         Ok(())
     }
 
-    /// SIGHUP: reads the master files of the settings again.
+    /// SIGHUP: reads the settings again, and the master files of those that are in force then.
+    fn hang_up(&mut self, server: &Server) -> Result<()> {
+        if let Some(settings) = self.reload.read(server) {
+            self.zone_files = watched(&settings);
+            self.settings = settings;
+        }
+        self.reload()
+    }
+
+    /// Reads the master files of the settings again.
     fn reload(&mut self) -> Result<()> {
-        let (options, findings) = core_options(&self.settings);
-        let kept = self.federation().engine().options().clone();
-        let options = keep_unreadable(options, &kept);
+        let (mut options, findings) = core_options(&self.settings);
+        keep_unreadable(&mut options, self.federation().engine().options(), &self.settings);
         let update = self.federation().set_options(options)?;
         tracing::info!(names = update.changes.len(), findings = findings.len(), "master files read again");
         self.zone_findings = findings;
@@ -323,7 +336,8 @@ impl Running {
         if self.hosts.lost {
             stale.push("the hosts file cannot be read; its last good addresses count".to_owned());
         }
-        let all = [&self.directory.findings, &self.hosts.findings, &self.zone_findings];
+        let settings = self.reload.findings();
+        let all = [&self.directory.findings[..], &self.hosts.findings, &self.zone_findings, settings];
         self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
     }
 
@@ -364,16 +378,23 @@ impl Running {
     }
 }
 
-/// A master file that cannot be read now leaves its zone as it was.
+/// The master files of the settings.
+fn watched(settings: &Settings) -> Watched {
+    Watched::new(settings.zones.iter().filter_map(|zone| zone.file.clone()))
+}
+
+/// A master file that cannot be read now leaves its zone as it was; one that the settings no longer name does not.
 fn keep_unreadable(
-    mut options: mcdns_core::records::Options,
+    options: &mut mcdns_core::records::Options,
     kept: &mcdns_core::records::Options,
-) -> mcdns_core::records::Options {
+    settings: &Settings,
+) {
     for zone in options.zones.iter_mut().filter(|zone| zone.static_zone.is_none()) {
-        let before = kept.zones.iter().find(|before| before.apex == zone.apex);
-        zone.static_zone = before.and_then(|before| before.static_zone.clone());
+        if settings.zone(&zone.apex).file.is_some() {
+            let before = kept.zones.iter().find(|before| before.apex == zone.apex);
+            zone.static_zone = before.and_then(|before| before.static_zone.clone());
+        }
     }
-    options
 }
 
 /// Says what is served, and how to see it.

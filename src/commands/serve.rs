@@ -13,11 +13,12 @@ use mcdns_core::{
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
-use mcdns_serve::{Listener, PolicyStore, Server, SnapshotStore};
+use mcdns_serve::{PolicyStore, Server, SnapshotStore};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Outcome,
+    reload::Reload,
     run::stop_signal,
     zone_files::{self, Watched},
 };
@@ -50,18 +51,23 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         bail!("no file gives a zone that can be served");
     }
     let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
-    let server = bind(settings, &store)?;
+    let mut reload = Reload::new(settings);
+    let server = bind(settings, &store, reload.policy())?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
     let zones: Vec<&str> = apexes.iter().map(String::as_str).collect();
     for address in server.addresses() {
         output.say(&format!("answering for {} on {address}, UDP and TCP", zones.join(", ")));
     }
     let admin = Arc::new(Admin::new(store.clone(), server.counters().clone(), None)?);
-    admin.set_sources(Sources { stale: Vec::new(), findings });
+    let tell = |admin: &Admin, reload: &Reload| {
+        let findings = findings.iter().chain(reload.findings()).cloned().collect();
+        admin.set_sources(Sources { stale: Vec::new(), findings });
+    };
+    tell(&admin, &reload);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         if let Some(listener) = open_admin(settings).await? {
             output.say(&format!("admin http://{}/readyz", listener.local_addr()?));
-            tokio::spawn(admin::serve(listener, admin));
+            tokio::spawn(admin::serve(listener, admin.clone()));
         }
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = std::pin::pin!(stop_signal()?);
@@ -69,7 +75,11 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
             let wait = files.watched.until_look().unwrap_or_default();
             tokio::select! {
                 () = &mut stop => return anyhow::Ok(()),
-                _ = hangup.recv() => files.look(&store, true, output)?,
+                _ = hangup.recv() => {
+                    reload.read(&server);
+                    tell(&admin, &reload);
+                    files.look(&store, true, output)?;
+                }
                 () = tokio::time::sleep(wait) => files.look(&store, false, output)?,
             }
         }
@@ -83,11 +93,11 @@ pub(super) async fn open_admin(settings: &Settings) -> Result<Option<tokio::net:
     admin::bind(settings.admin.value, settings.admin.origin != Origin::Default).await
 }
 
-/// Binds the listeners of the settings, one UDP worker for each core.
-pub(super) fn bind(settings: &Settings, store: &Arc<SnapshotStore>) -> Result<Server> {
-    let workers = std::thread::available_parallelism().map_or(1, Into::into);
-    let listeners: Vec<Listener> = settings.listen.value.iter().copied().map(Listener::plain).collect();
-    Ok(Server::bind(&listeners, workers, store, &PolicyStore::default())?)
+/// Binds the listeners of the settings, with as many UDP workers as they say, or one for each core.
+pub(super) fn bind(settings: &Settings, store: &Arc<SnapshotStore>, policy: &PolicyStore) -> Result<Server> {
+    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
+    let workers = settings.server.workers.value.unwrap_or_else(cores);
+    Ok(Server::bind(&settings.listeners(), workers, store, policy)?)
 }
 
 impl Files {
