@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -39,11 +40,23 @@ pub(crate) enum Outcome {
     /// The answer was appended.
     Answered,
     /// The answer has many messages.
-    Transfer(Box<Transfer>),
+    Transfer(Box<dyn Messages>),
     /// Silence is right.
     Silence,
     /// There was a panic, and there is no answer.
     Lost,
+}
+
+/// An answer of many messages, one made after the other.
+pub(crate) trait Messages: fmt::Debug {
+    /// Replaces `message` by the next message, without a length in front; false after the last.
+    fn next_message(&mut self, message: &mut Vec<u8>) -> bool;
+}
+
+impl Messages for Transfer {
+    fn next_message(&mut self, message: &mut Vec<u8>) -> bool {
+        Transfer::next_message(self, message)
+    }
 }
 
 impl<H: Handler> Desk<H> {
@@ -95,7 +108,7 @@ impl<H: Handler> Desk<H> {
     pub(crate) fn next_message(
         &self,
         client: &Client,
-        transfer: &mut Transfer,
+        transfer: &mut dyn Messages,
         message: &mut Vec<u8>,
         output: &mut Vec<u8>,
     ) -> Result<bool, Broken> {

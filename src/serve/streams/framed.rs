@@ -33,10 +33,10 @@ use tokio::{
 };
 
 use super::{
-    desk::{Desk, Outcome},
-    places::Place,
+    desk::{Desk, Messages, Outcome},
+    places::{Dismissal, Place},
 };
-use crate::{client::Client, transfer::Transfer, udp::Handler};
+use crate::{client::Client, udp::Handler};
 
 /// Octets that are read at a time: some 400 queries, while the answers fit what is gathered.
 pub(crate) const READ: usize = 16 * 1024;
@@ -68,24 +68,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    let now = Instant::now();
-    let mut conversation = Conversation {
-        stream,
-        client,
-        desk,
-        place,
-        input: Vec::new(),
-        output: Waiting { octets: Vec::new(), taken: 0, all: Rc::clone(waiting) },
-        unflushed: false,
-        transfers_allowed: transfers,
-        transfers: VecDeque::new(),
-        phase: Phase::Open,
-        busy: false,
-        last: now,
-        end: now + desk.options.lifetime,
-    };
-    let mut timer = pin!(sleep_until(conversation.deadline()));
-    std::future::poll_fn(|context| conversation.poll(context, timer.as_mut())).await
+    Conversation::new(stream, client, transfers, desk, waiting, place).run().await
 }
 
 /// How far a conversation is.
@@ -114,27 +97,70 @@ struct Conversation<'a, S, H> {
     /// Whether something was written that the stream may keep back.
     unflushed: bool,
     transfers_allowed: bool,
-    transfers: VecDeque<Box<Transfer>>,
+    transfers: VecDeque<Box<dyn Messages>>,
     phase: Phase,
+    /// Whether a message that is on its way is waited for, although the connection shall end.
+    patient: bool,
+    /// Whether a message was answered.
+    asked: bool,
     /// What the place was told.
     busy: bool,
+    /// Whether something happened that the place was not told.
+    moved: bool,
     /// When a whole message came or something was taken from us.
     last: Instant,
     end: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
-    fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
-        if self.phase == Phase::Open && self.place.poll_dismissed(context).is_ready() {
-            self.phase = Phase::Last(LAST_READS);
+impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
+    fn new(
+        stream: S,
+        client: Client,
+        transfers_allowed: bool,
+        desk: &'a Desk<H>,
+        waiting: &Rc<Cell<usize>>,
+        place: &'a Place,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            client,
+            desk,
+            place,
+            input: Vec::new(),
+            output: Waiting { octets: Vec::new(), taken: 0, all: Rc::clone(waiting) },
+            unflushed: false,
+            transfers_allowed,
+            transfers: VecDeque::new(),
+            phase: Phase::Open,
+            patient: false,
+            asked: false,
+            busy: false,
+            moved: false,
+            last: now,
+            end: now + desk.options.lifetime,
         }
-        let before = self.last;
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        let mut timer = pin!(sleep_until(self.deadline()));
+        std::future::poll_fn(|context| self.poll(context, timer.as_mut())).await
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<io::Result<()>> {
+        if self.phase == Phase::Open
+            && let Poll::Ready(dismissal) = self.place.poll_dismissed(context)
+        {
+            self.phase = Phase::Last(LAST_READS);
+            // A query of a new connection may still be on its way when the server stops.
+            self.patient = dismissal == Dismissal::Stop;
+        }
         loop {
             if let Poll::Ready(result) = self.poll_turns(context) {
                 return Poll::Ready(result);
             }
             let busy = !self.output.octets.is_empty() || !self.transfers.is_empty();
-            if self.last != before || busy != self.busy {
+            if std::mem::take(&mut self.moved) || busy != self.busy {
                 self.busy = busy;
                 self.place.touch(busy);
             }
@@ -157,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
                 moved |= self.continue_transfer(context)?;
             }
             if !moved {
-                if self.phase == Phase::Open || !self.transfers.is_empty() {
+                if self.phase != Phase::Over || !self.transfers.is_empty() {
                     return Poll::Pending;
                 }
                 // What is left of the input is no whole message.
@@ -174,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
             let taken = ready!(Pin::new(&mut self.stream).poll_write(context, self.output.left()))?;
             self.output.take(taken)?;
             self.unflushed = true;
-            self.last = Instant::now();
+            self.note();
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(context))?;
@@ -207,7 +233,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
         let (front, room) = buffer.split_at_mut(FRONT);
         let mut room = ReadBuf::new(room);
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut room) else {
-            if let Phase::Last(_) = self.phase {
+            let expects = self.patient && (!self.asked || !self.input.is_empty());
+            if matches!(self.phase, Phase::Last(_)) && !expects {
                 self.phase = Phase::Over;
             }
             return Poll::Pending;
@@ -276,7 +303,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
             }
         }
         if done > 0 {
-            self.last = Instant::now();
+            self.note();
+            self.asked = true;
         }
         self.write(&output, context)?;
         if output.capacity() > 2 * GATHER {
@@ -293,7 +321,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
         output.clear();
         let mut message = Vec::new();
         while output.len() < GATHER {
-            let next = self.desk.next_message(&self.client, transfer, &mut message, &mut output);
+            let next = self.desk.next_message(&self.client, &mut **transfer, &mut message, &mut output);
             match next {
                 Ok(true) => {}
                 Ok(false) => {
@@ -304,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
                 Err(_) => return Err(io::ErrorKind::Other.into()),
             }
         }
-        self.last = Instant::now();
+        self.note();
         self.write(&output, context)?;
         Ok(true)
     }
@@ -340,6 +368,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'_, S, H> {
         self.phase = Phase::Over;
         self.last = now;
         Ok(())
+    }
+
+    /// A sign of life.
+    fn note(&mut self) {
+        self.last = Instant::now();
+        self.moved = true;
     }
 
     fn deadline(&self) -> Instant {
@@ -399,3 +433,7 @@ pub(crate) fn first_message(input: &[u8]) -> Option<&[u8]> {
     let length = usize::from(u16::from_be_bytes([*input.first()?, *input.get(1)?]));
     input.get(2..2 + length)
 }
+
+#[cfg(test)]
+#[path = "framed_tests.rs"]
+mod tests;

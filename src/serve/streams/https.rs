@@ -19,6 +19,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use data_encoding::BASE64URL_NOPAD;
@@ -44,7 +45,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{
     desk::{Desk, Outcome},
-    places::Place,
+    places::{Dismissal, Place},
     records::freshness,
 };
 use crate::{client::Client, udp::Handler};
@@ -125,7 +126,7 @@ impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
 /// What ends a connection from our side.
 struct Attendance<'a> {
     place: &'a Place,
-    idle: std::time::Duration,
+    idle: Duration,
     end: Instant,
     last: &'a Cell<Instant>,
 }
@@ -140,10 +141,12 @@ impl Attendance<'_> {
         let mut seen = self.last.get();
         std::future::poll_fn(|context: &mut Context<'_>| {
             loop {
-                if !told && self.place.poll_dismissed(context).is_ready() {
+                if !told && let Poll::Ready(dismissal) = self.place.poll_dismissed(context) {
                     told = true;
                     connection.as_mut().graceful_shutdown();
-                    timer.as_mut().reset(Instant::now() + self.idle);
+                    // hyper waits for the first request of a connection even then.
+                    let patience = if dismissal == Dismissal::Stop { self.idle } else { Duration::ZERO };
+                    timer.as_mut().reset(Instant::now() + patience);
                 }
                 if let Poll::Ready(result) = connection.as_mut().poll(context) {
                     return Poll::Ready(result);

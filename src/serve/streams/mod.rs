@@ -301,6 +301,6 @@ async fn shake_hands(
         stream = tls::shake_hands(acceptor, stream) => {
             stream.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
         }
-        () = dismissed => None,
+        _ = dismissed => None,
     }
 }

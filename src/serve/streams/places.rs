@@ -78,8 +78,17 @@ struct Entry {
     /// Whether it stands in the row.
     idle: bool,
     taken: bool,
-    told: bool,
+    told: Option<Dismissal>,
     waker: Option<Waker>,
+}
+
+/// Why a connection shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dismissal {
+    /// Another needs its place, and it is idle: at once.
+    ForAnother,
+    /// The server stops: when what is asked is answered.
+    Stop,
 }
 
 impl Limits {
@@ -162,17 +171,17 @@ impl Room {
         let mut list = self.list.borrow_mut();
         list.ending = true;
         for entry in &mut list.entries {
-            entry.tell();
+            entry.tell(Dismissal::Stop);
         }
     }
 }
 
 impl Place {
-    /// Ready when this connection shall finish what is under way and end.
-    pub(crate) fn poll_dismissed(&self, context: &Context<'_>) -> Poll<()> {
+    /// Ready when this connection shall end.
+    pub(crate) fn poll_dismissed(&self, context: &Context<'_>) -> Poll<Dismissal> {
         let entry = &mut self.room.list.borrow_mut().entries[self.index as usize];
-        if entry.told {
-            return Poll::Ready(());
+        if let Some(dismissal) = entry.told {
+            return Poll::Ready(dismissal);
         }
         match &mut entry.waker {
             Some(waker) => waker.clone_from(context.waker()),
@@ -215,7 +224,7 @@ impl List {
     }
 
     fn add(&mut self) -> u32 {
-        let entry = Entry { taken: true, told: self.ending, ..Entry::default() };
+        let entry = Entry { taken: true, told: self.ending.then_some(Dismissal::Stop), ..Entry::default() };
         let index = if let Some(index) = self.free.pop() {
             self.entries[index as usize] = entry;
             index
@@ -235,14 +244,14 @@ impl List {
             return false;
         }
         self.unlink(first);
-        self.entries[first as usize].tell();
+        self.entries[first as usize].tell(Dismissal::ForAnother);
         true
     }
 
     fn append(&mut self, index: u32) {
         let last = self.last;
         let entry = &mut self.entries[index as usize];
-        if entry.told {
+        if entry.told.is_some() {
             return;
         }
         (entry.before, entry.after, entry.idle) = (last, NONE, true);
@@ -271,8 +280,10 @@ impl List {
 }
 
 impl Entry {
-    fn tell(&mut self) {
-        self.told |= self.taken;
+    fn tell(&mut self, dismissal: Dismissal) {
+        if self.taken {
+            self.told.get_or_insert(dismissal);
+        }
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }

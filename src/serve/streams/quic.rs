@@ -290,7 +290,7 @@ async fn exchange<H: Handler>(
             while more {
                 output.clear();
                 while more && output.len() < GATHER {
-                    let next = desk.next_message(&shared.client, &mut transfer, &mut message, &mut output);
+                    let next = desk.next_message(&shared.client, &mut *transfer, &mut message, &mut output);
                     more = next.map_err(|_| Fault::Internal)?;
                 }
                 write(send, &output, idle).await?;
