@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Zone transfers are refused: they have many messages, and a response has one. What is no message gets 400, so does
-//! what is no query; 404, 405, 413, 414 and 415 say the rest. hyper itself answers 431 for a header that is too long.
+//! what is no query; 404, 405, 413, 414 and 415 say the rest. 431 is for a header that is too long.
 //!
 //! Limits: 100 requests at a time on one connection, 32 KB of header, one message of body; a connection may be silent
 //! and a body may take as long as the listener says.
@@ -23,11 +23,12 @@ use std::{
 };
 
 use data_encoding::BASE64URL_NOPAD;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Body as _, Bytes, Incoming},
+    body::{Bytes, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    http::request::Parts,
     rt::Executor,
     server::conn::{http1, http2},
     service::service_fn,
@@ -58,10 +59,15 @@ pub(crate) const HTTP_1: &[u8] = b"http/1.1";
 const MESSAGE: &str = "application/dns-message";
 /// Longest message.
 const LONGEST: usize = 65_535;
+/// Octets of the body of a wrong request that are read and forgotten: clients that are cut off in the middle of a body
+/// do not hear why.
+const PASSED_OVER: usize = 256 * 1024;
 /// Longest query string; messages that are longer come by POST.
 const LONGEST_QUERY: usize = 16 * 1024;
-/// Octets of a request's header, over which hyper answers 431; also of what is read at a time.
+/// Octets of a request's header; also of what is read at a time over HTTP/1.1.
 const HEADER: usize = 32 * 1024;
+/// The same over HTTP/2, where a stream is reset for more than this; between the two is room to say why (431).
+const HEADER_LIST: u32 = 64 * 1024;
 /// Requests at a time on one connection (RFC 9113 section 6.5.2: "no smaller than 100").
 const STREAMS: u32 = 100;
 /// Octets that may come in on one stream before they are read (RFC 9113 section 6.9.2), and on a connection.
@@ -98,7 +104,7 @@ pub(crate) async fn serve<H: Handler>(
             .max_concurrent_streams(STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER.try_into().unwrap_or(u32::MAX))
+            .max_header_list_size(HEADER_LIST)
             .max_send_buf_size(SEND)
             .serve_connection(stream, service);
         let _ = attendance.attend(connection).await;
@@ -106,6 +112,7 @@ pub(crate) async fn serve<H: Handler>(
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(idle)
+            .max_header_size(HEADER)
             .max_buf_size(HEADER)
             .half_close(true)
             .serve_connection(stream, service);
@@ -185,29 +192,39 @@ async fn respond<H: Handler>(
     path: &str,
     desk: &Desk<H>,
 ) -> Response<Full<Bytes>> {
-    if request.uri().path() != path {
-        return empty(StatusCode::NOT_FOUND);
-    }
-    let is_head = request.method() == Method::HEAD;
-    let message = match *request.method() {
-        Method::GET | Method::HEAD => from_query(request.uri().query()),
-        Method::POST => from_body(request, desk).await,
-        _ => {
-            let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-            return response;
+    let (head, mut body) = request.into_parts();
+    let limit = desk.options.idle;
+    let message = match timeout(limit, message(&head, path, &mut body)).await {
+        Ok(Ok(message)) => message,
+        Ok(Err(status)) => {
+            let _ = timeout(limit, pass_over(&mut body)).await;
+            return empty(status);
         }
-    };
-    let message = match message {
-        Ok(message) => message,
-        Err(status) => return empty(status),
+        Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
     };
     let mut answer = Vec::new();
     match desk.answer(client, &message, false, &mut answer) {
-        Outcome::Answered => whole(answer, is_head),
+        Outcome::Answered => whole(answer, head.method == Method::HEAD),
         // Transfers are refused by the desk; what is no query gets no answer of DNS.
         Outcome::Silence | Outcome::Transfer(_) => empty(StatusCode::BAD_REQUEST),
         Outcome::Lost => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The message of a request, or the status that says what is wrong.
+async fn message(head: &Parts, path: &str, body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if fields.sum::<usize>() > HEADER {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    if head.uri.path() != path {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    match head.method {
+        Method::GET | Method::HEAD => from_query(head.uri.query()),
+        Method::POST if is_message(&head.headers) => from_body(body).await,
+        Method::POST => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
@@ -230,33 +247,43 @@ fn whole(framed: Vec<u8>, is_head: bool) -> Response<Full<Bytes>> {
 fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
     response
 }
 
 /// The message in `dns=…` of a query string, base64url without padding (RFC 8484 sections 4.1 and 6).
-fn from_query(query: Option<&str>) -> Result<Bytes, StatusCode> {
+fn from_query(query: Option<&str>) -> Result<Vec<u8>, StatusCode> {
     let query = query.unwrap_or_default();
     if query.len() > LONGEST_QUERY {
         return Err(StatusCode::URI_TOO_LONG);
     }
     let value = query.split('&').find_map(|pair| pair.strip_prefix("dns=")).ok_or(StatusCode::BAD_REQUEST)?;
-    BASE64URL_NOPAD.decode(value.as_bytes()).map(Bytes::from).map_err(|_| StatusCode::BAD_REQUEST)
+    BASE64URL_NOPAD.decode(value.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)
 }
 
 /// The message in the body.
-async fn from_body<H>(request: Request<Incoming>, desk: &Desk<H>) -> Result<Bytes, StatusCode> {
-    if !is_message(request.headers()) {
-        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+async fn from_body(body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+    let mut message = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        if message.len() + data.len() > LONGEST {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        message.extend_from_slice(&data);
     }
-    let body = request.into_body();
-    if body.size_hint().lower() > LONGEST as u64 {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    match timeout(desk.options.idle, Limited::new(body, LONGEST).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    Ok(message)
+}
+
+/// Reads on to the end of a body, if that is not too far.
+async fn pass_over(body: &mut Incoming) {
+    let mut left = PASSED_OVER;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
     }
 }
 

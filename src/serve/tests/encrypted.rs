@@ -14,7 +14,7 @@ use std::{
 use mcdns_serve::{
     BindError, CertificateFiles, Listener, ListenerOptions, PolicyStore, Server, Service, SnapshotStore,
 };
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use support::{query, show, snapshot, with_edns};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -91,7 +91,11 @@ impl Served {
             loop {
                 let end = from
                     + stdout[from..].windows(4).position(|end| end == b"\r\n\r\n").unwrap_or_else(|| {
-                        panic!("no header: {}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
+                        panic!(
+                            "no header: {arguments:?} {}{}",
+                            String::from_utf8_lossy(&stdout),
+                            String::from_utf8_lossy(&stderr)
+                        )
                     });
                 if !stdout[from..end].starts_with(b"HTTP/1.1 100") {
                     return (from, end);
@@ -117,7 +121,9 @@ fn listeners(files: &CertificateFiles) -> [Service; 3] {
 /// Writes a new certificate for this name.
 fn certify(folder: &Path, name: &str) -> CertificateFiles {
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec![name.into()]).expect("a name");
+    let mut params = CertificateParams::new(vec![name.into()]).expect("a name");
+    // Its own authority, which kdig wants to see in it.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = params.self_signed(&key).expect("signed");
     let files = CertificateFiles { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
     fs::write(&files.certificate, certificate.pem()).expect("written");
@@ -158,7 +164,7 @@ fn kdig_is_answered_over_every_encrypted_transport() {
         (Place::Tls, &[&authority, "+tls-hostname=ns1.example.com"]),
         (Place::Https, &["+https"]),
         (Place::Https, &["+https-get"]),
-        (Place::Https, &["+https=ns1.example.com/dns-query"]),
+        (Place::Https, &[&authority, "+https=ns1.example.com/dns-query"]),
         (Place::Quic, &["+quic"]),
     ];
     for (place, arguments) in cases {
