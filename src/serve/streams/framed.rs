@@ -74,14 +74,18 @@ where
 /// How far a conversation is.
 ///
 /// ```text
-///   Open ──► Last(reads left) ──► Over
-///     └── the client's end ────────▲
+///   Open ──► Last ──► Over
+///     └───────────────────▲  the client's end
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// It shall end: what is already here is still answered.
-    Last(u32),
+    /// It shall end: what is already here is still answered, in so many reads at most. If patient, so is a message that
+    /// is on its way.
+    Last {
+        reads: u32,
+        patient: bool,
+    },
     /// Nothing more is read; what is under way is finished.
     Over,
 }
@@ -99,14 +103,10 @@ struct Conversation<'a, S, H> {
     transfers_allowed: bool,
     transfers: VecDeque<Box<dyn Messages>>,
     phase: Phase,
-    /// Whether a message that is on its way is waited for, although the connection shall end.
-    patient: bool,
     /// Whether a message was answered.
     asked: bool,
-    /// What the place was told.
-    busy: bool,
-    /// Whether something happened that the place was not told.
-    moved: bool,
+    /// Whether the place was told last that the connection is busy; none where something happened since.
+    told: Option<bool>,
     /// When a whole message came or something was taken from us.
     last: Instant,
     end: Instant,
@@ -133,10 +133,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
             transfers_allowed,
             transfers: VecDeque::new(),
             phase: Phase::Open,
-            patient: false,
             asked: false,
-            busy: false,
-            moved: false,
+            told: None,
             last: now,
             end: now + desk.options.lifetime,
         }
@@ -151,17 +149,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         if self.phase == Phase::Open
             && let Poll::Ready(dismissal) = self.place.poll_dismissed(context)
         {
-            self.phase = Phase::Last(LAST_READS);
             // A query of a new connection may still be on its way when the server stops.
-            self.patient = dismissal == Dismissal::Stop;
+            self.phase = Phase::Last { reads: LAST_READS, patient: dismissal == Dismissal::Stop };
         }
         loop {
             if let Poll::Ready(result) = self.poll_turns(context) {
                 return Poll::Ready(result);
             }
-            let busy = !self.output.octets.is_empty() || !self.transfers.is_empty();
-            if std::mem::take(&mut self.moved) || busy != self.busy {
-                self.busy = busy;
+            let busy = self.is_busy();
+            if self.told != Some(busy) {
+                self.told = Some(busy);
                 self.place.touch(busy);
             }
             // The timer is moved only when it rings, so that messages cost it nothing.
@@ -215,12 +212,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         }
         match &mut self.phase {
             Phase::Open => true,
-            Phase::Last(0) => {
+            Phase::Last { reads: 0, .. } => {
                 self.phase = Phase::Over;
                 false
             }
-            Phase::Last(left) => {
-                *left -= 1;
+            Phase::Last { reads, .. } => {
+                *reads -= 1;
                 true
             }
             Phase::Over => false,
@@ -233,8 +230,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         let (front, room) = buffer.split_at_mut(FRONT);
         let mut room = ReadBuf::new(room);
         let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut room) else {
-            let expects = self.patient && (!self.asked || !self.input.is_empty());
-            if matches!(self.phase, Phase::Last(_)) && !expects {
+            if let Phase::Last { patient, .. } = self.phase
+                && !(patient && (!self.asked || !self.input.is_empty()))
+            {
                 self.phase = Phase::Over;
             }
             return Poll::Pending;
@@ -356,13 +354,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
     fn look_at_clock(&mut self) -> io::Result<()> {
         let now = Instant::now();
         if now >= self.end && self.phase == Phase::Open {
-            self.phase = Phase::Last(LAST_READS);
+            self.phase = Phase::Last { reads: LAST_READS, patient: false };
         }
         if now < self.last + self.desk.options.idle {
             return Ok(());
         }
         // Whose end was begun before had its time for it.
-        if self.phase == Phase::Over || self.busy || self.unflushed {
+        if self.phase == Phase::Over || self.is_busy() || self.unflushed {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.phase = Phase::Over;
@@ -370,10 +368,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         Ok(())
     }
 
+    fn is_busy(&self) -> bool {
+        !self.output.octets.is_empty() || !self.transfers.is_empty()
+    }
+
     /// A sign of life.
     fn note(&mut self) {
         self.last = Instant::now();
-        self.moved = true;
+        self.told = None;
     }
 
     fn deadline(&self) -> Instant {
