@@ -156,3 +156,19 @@ fn refusal(request: &[u8]) -> Vec<u8> {
     octets[6..HEADER].fill(0);
     octets
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_the_question_and_nothing_else() {
+        let question = b"\x07example\x03com\x00\x00\xfc\x00\x01";
+        let request =
+            [&[7, 8, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1][..], question, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]];
+        let expected = [&[7, 8, 0x81, 5, 0, 1, 0, 0, 0, 0, 0, 0][..], question].concat();
+        assert_eq!(refusal(&request.concat()), expected);
+        let cut = [7, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7, b'e'];
+        assert_eq!(refusal(&cut), [7, 8, 0x80, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+}

@@ -10,8 +10,8 @@
 //! ```
 //!
 //! All messages that came in are answered before anything is written, in order and in one write. What is asked behind
-//! a transfer that is under way is answered between its messages (RFC 7766 section 6.2.1.1 wants just that); no other
-//! answer can hold one up, since each is there at once. A connection that has nothing under way keeps no buffer.
+//! a transfer that is under way is answered between its messages (RFC 7766 sections 6.2.1.1 and 7); no other answer can
+//! hold one up, since each is there at once. A connection that has nothing under way keeps no buffer.
 //!
 //! Limits: a connection may be silent for `idle`, and a message or an answer may take as long; octets that come one by
 //! one are no sign of life, whole messages are. It lives for `lifetime`, then only what is under way is finished. What
@@ -75,7 +75,7 @@ where
 ///
 /// ```text
 ///   Open ──► Last ──► Over
-///     └───────────────────▲  the client's end
+///     └─────────────────▲   the client closed its side
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {

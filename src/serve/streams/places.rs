@@ -7,9 +7,9 @@
 //! ```
 //!
 //! Past the limit of a listener the longest idle connection of the same thread is closed in favour of the new one, as
-//! Knot does: clients must be ready for that (RFC 7766 section 6.2.4: "Clients SHOULD … be prepared to receive the
-//! close at any time"), while a stranger who holds idle connections would otherwise keep everybody else out. Where
-//! none is idle the new one is refused. Past the limit of a client its new connection is refused: closing one of its
+//! Knot does: clients must be ready for a close at any time (RFC 7766 section 6.2.4), while a stranger who holds idle
+//! connections would otherwise keep everybody else out. Where none is idle the new one is refused. Past the limit of a
+//! client its new connection is refused: to close one of its
 //! own would gain it nothing. A connection is idle from its start, so stalled handshakes go first.
 
 use std::{

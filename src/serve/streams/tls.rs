@@ -14,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::certificates::{LiveCertificate, provider};
 
-/// ALPN of DNS over TLS (RFC 7858 is older; the name is registered by RFC 9103 section 7.1).
+/// ALPN of DNS over TLS, which RFC 9103 section 7.1 wants.
 pub(crate) const DOT: &[u8] = b"dot";
 /// Time for a handshake, as long as a connection may be silent by default.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -4,17 +4,23 @@ mod support;
 
 use std::{
     fs,
-    io::Write as _,
-    net::{Ipv4Addr, SocketAddr},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use mcdns_serve::{
     BindError, CertificateFiles, Listener, ListenerOptions, PolicyStore, Server, Service, SnapshotStore,
 };
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use support::{query, show, snapshot, with_edns};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -42,7 +48,7 @@ impl Served {
             service,
             options: ListenerOptions::default(),
         });
-        let texts: String = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect();
+        let texts = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect::<Vec<_>>().concat();
         let zone = snapshot(&[("example.com", &format!("www A 192.0.2.1\nwww A 192.0.2.2\n{texts}"))]);
         let store = Arc::new(SnapshotStore::new(zone));
         let server = Server::bind(&listeners, 2, &store, &PolicyStore::default()).expect("free ports");
@@ -91,7 +97,7 @@ impl Served {
             loop {
                 let end = from
                     + stdout[from..].windows(4).position(|end| end == b"\r\n\r\n").unwrap_or_else(|| {
-                        panic!(
+                        unreachable!(
                             "no header: {arguments:?} {}{}",
                             String::from_utf8_lossy(&stdout),
                             String::from_utf8_lossy(&stderr)
@@ -121,9 +127,7 @@ fn listeners(files: &CertificateFiles) -> [Service; 3] {
 /// Writes a new certificate for this name.
 fn certify(folder: &Path, name: &str) -> CertificateFiles {
     let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(vec![name.into()]).expect("a name");
-    // Its own authority, which kdig wants to see in it.
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let params = CertificateParams::new(vec![name.into()]).expect("a name");
     let certificate = params.self_signed(&key).expect("signed");
     let files = CertificateFiles { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
     fs::write(&files.certificate, certificate.pem()).expect("written");
@@ -301,7 +305,7 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
 
     fs::write(served.folder.path().join("tls.key"), "nothing").expect("written");
     let problems = served.server.reload_changed_certificates();
-    let [problem] = &problems[..] else { panic!("one certificate for all listeners: {problems:?}") };
+    let [problem] = &problems[..] else { unreachable!("one certificate for all listeners: {problems:?}") };
     assert!(problem.to_string().contains("tls.key has no private key"), "{problem}");
     assert_eq!(shown(Place::Tls), first);
     assert!(served.server.reload_changed_certificates().is_empty(), "a fault is told once");
@@ -315,6 +319,43 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     assert!(served.kdig(Place::Quic, &["+quic", "www.example.com"]).contains("192.0.2.1"));
 }
 
+/// RFC 7858 section 3.4 and RFC 8446 section 6.1: who reads the end of a connection must know that it is one.
+#[test]
+fn stalled_handshakes_hold_nobody_and_connections_end_with_close_notify() {
+    let served = Served::new();
+    let address = served.server.addresses()[Place::Tls as usize];
+    let stalled: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            // The start of a handshake record.
+            stream.write_all(&[22, 3, 1, 2, 0, 1]).expect("sent");
+            stream
+        })
+        .collect();
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(served.folder.path().join("tls.crt")).expect("a certificate");
+    roots.add(authority).expect("a root");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "ns1.example.com".try_into().expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let mut stream = StreamOwned::new(session, TcpStream::connect(address).expect("a connection"));
+    let request = query("www.example.com", "A");
+    stream.write_all(&[0, 33]).expect("sent");
+    stream.write_all(&request).expect("sent");
+    let mut reply = [0; 67];
+    stream.read_exact(&mut reply).expect("an answer");
+    assert_eq!(show(&reply[2..]).matches("192.0.2.").count(), 2);
+    let Served { server, .. } = served;
+    server.stop_within(Duration::from_secs(20));
+    // Without a close_notify this is an error.
+    assert_eq!(stream.read(&mut [0]).expect("the end"), 0);
+    drop(stalled);
+}
+
 #[test]
 fn a_listener_without_a_good_certificate_does_not_start() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -323,7 +364,7 @@ fn a_listener_without_a_good_certificate_does_not_start() {
         let listener = Listener { address: ANY_PORT, service, options: ListenerOptions::default() };
         let store = Arc::new(SnapshotStore::default());
         let Err(error) = Server::bind(&[listener], 1, &store, &PolicyStore::default()) else {
-            panic!("there is no certificate")
+            unreachable!("there is no certificate")
         };
         assert!(matches!(error, BindError::Certificate { .. }), "{error}");
     }

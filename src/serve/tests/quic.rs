@@ -94,7 +94,7 @@ async fn is_answered(connection: &Connection) -> bool {
 async fn code_of_end(connection: &Connection) -> VarInt {
     match connection.closed().await {
         ConnectionError::ApplicationClosed(closed) => closed.error_code,
-        other => panic!("{other}"),
+        other => unreachable!("{other}"),
     }
 }
 
@@ -116,7 +116,7 @@ fn one_connection_is_good_for_a_thousand_queries_of_which_many_wait_at_once() {
     assert_eq!(served.server.counters().sum().tcp.queries, 1_000);
 }
 
-/// RFC 9250 section 4.3.3: "it MUST … forcibly abort the connection … error code DOQ_PROTOCOL_ERROR".
+/// RFC 9250 section 4.3.3.
 #[test]
 fn who_breaks_the_rules_is_cut_off_with_a_protocol_error() {
     let served = serve(ListenerOptions::default());
