@@ -41,6 +41,19 @@ const PACKAGES: &[Package] = &[
     },
     Package { name: "bind9-dnsutils", program: "dig", purpose: "asks as a user does", needed_by: NeededBy::Tests },
     Package {
+        name: "knot-dnsutils",
+        program: "kdig",
+        purpose: "asks over TLS, HTTPS and QUIC as a user does",
+        needed_by: NeededBy::Tests,
+    },
+    Package { name: "curl", program: "curl", purpose: "asks over HTTPS as a browser does", needed_by: NeededBy::Tests },
+    Package {
+        name: "openssl",
+        program: "openssl",
+        purpose: "shakes hands in every version of TLS",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
         name: "knot-dnssecutils",
         program: "kzonecheck",
         purpose: "a third opinion on the golden zones",

@@ -3,7 +3,8 @@
 //! ```text
 //!   UDP sockets, one per core ─┐              ┌─ SnapshotStore ◄── patches, from the one thread that computes
 //!                              ├─► Responder ◄┘     (one atomic pointer; readers never wait)
-//!   TCP listeners ─────────────┘      │
+//!   streams: TCP, TLS,         │
+//!   HTTPS, QUIC ───────────────┘      │
 //!                                     └─► answer, or nothing (RFC 1034 4.3.2, 2308, 4592, 6672, 6891, 9471)
 //! ```
 //!
@@ -35,8 +36,8 @@ mod respond;
 mod server;
 mod sockets;
 mod store;
+mod streams;
 mod taps;
-mod tcp;
 mod transfer;
 mod tsig;
 mod udp;
@@ -59,6 +60,7 @@ pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
 pub use store::SnapshotStore;
+pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};
 pub use transfer::Transfer;
 pub use tsig::{

@@ -2,12 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Cache};
@@ -16,30 +17,35 @@ use tokio::{runtime, sync::watch};
 use crate::{
     client::{Client, Transport},
     counters::Counters,
-    listener::Listener,
+    listener::{Listener, Service},
     policy::{Policy, PolicyStore},
     respond::{Answer, Responder},
-    sockets::{BindError, bind_both, refused, udp_socket},
+    sockets::{BindError, BoundStream, bind_both, bind_connections, bind_datagrams, refused, udp_socket},
     store::SnapshotStore,
-    tcp,
+    streams::{self, CertificateError, Certificates, SetupError, StreamListener, StreamSetup},
     tsig::TsigFailures,
     udp::{self, Handler},
 };
 
-/// A DNS server on UDP and TCP. It stops when it is dropped.
+/// Time for what is under way when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A DNS server on UDP and over streams. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
     tsig_failures: Arc<TsigFailures>,
+    certificates: Certificates,
     stop: Arc<AtomicBool>,
-    stop_tcp: watch::Sender<bool>,
+    /// How long what is under way may take.
+    stop_streams: watch::Sender<Option<Duration>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
     /// Listens on `listeners` and starts to answer from what `store` holds under `policy`, with so many threads for
-    /// UDP on each address and for TCP (at least one).
+    /// UDP on each address and for all streams (at least one).
     pub fn bind(
         listeners: &[Listener],
         workers: usize,
@@ -71,9 +77,27 @@ impl Server {
         &self.tsig_failures
     }
 
-    /// Stops all threads and closes all sockets; queries that are being answered still are.
-    pub fn stop(mut self) {
-        self.halt();
+    /// Reads all certificates again, without a word to connections that are open. One whose new files are wrong stays
+    /// as it was, and what is wrong is returned.
+    pub fn reload_certificates(&self) -> Vec<CertificateError> {
+        self.certificates.reload()
+    }
+
+    /// The same for certificates whose files were changed since they were read last; cheap enough to be called every
+    /// few seconds. A fault is returned once for each change.
+    pub fn reload_changed_certificates(&self) -> Vec<CertificateError> {
+        self.certificates.reload_changed()
+    }
+
+    /// Stops all threads and closes all sockets; queries that are being answered still are, and transfers have a few
+    /// seconds to end.
+    pub fn stop(self) {
+        self.stop_within(GRACE);
+    }
+
+    /// Stops: nothing new is taken, open connections are told to end and have this time for what is under way.
+    pub fn stop_within(mut self, grace: Duration) {
+        self.halt(grace);
     }
 
     pub(crate) fn bind_with<H: Handler>(
@@ -85,36 +109,50 @@ impl Server {
             return Err(BindError::NoAddress);
         }
         let workers = workers.max(1);
+        let mut certificates = Certificates::default();
         let mut streams = Vec::new();
         let mut sockets = Vec::new();
         let mut bound = Vec::new();
         for listener in listeners {
-            let (stream, address, first) = bind_both(listener.address)?;
-            // Given up just before the sockets that share the port are made.
-            drop(first);
-            for _ in 0..workers {
-                sockets.push((listener, udp_socket(address, true).map_err(|source| refused(address, "UDP", source))?));
-            }
-            streams.push((listener, stream));
+            let setup = stream_setup(listener, &mut certificates)?;
+            let (stream, address) = match &listener.service {
+                Service::Plain => {
+                    let (stream, address, first) = bind_both(listener.address)?;
+                    // Given up just before the sockets that share the port are made.
+                    drop(first);
+                    for _ in 0..workers {
+                        let socket = udp_socket(address, true).map_err(|source| refused(address, "UDP", source))?;
+                        sockets.push((listener, socket));
+                    }
+                    (BoundStream::Connections(stream), address)
+                }
+                Service::Tls(_) | Service::Https { .. } => bind_connections(listener.address)?,
+                Service::Quic(_) => bind_datagrams(listener.address, workers)?,
+            };
+            streams.push((listener, setup, stream));
             bound.push(address);
         }
-        let (stop_tcp, stopped) = watch::channel(false);
+        let (stop_streams, stopped) = watch::channel(None);
         let mut server = Self {
             addresses: bound,
             counters: Counters::default(),
             tsig_failures: Arc::default(),
+            certificates,
             stop: Arc::default(),
-            stop_tcp,
+            stop_streams,
             threads: Vec::new(),
         };
         for (listener, socket) in sockets {
             server.spawn_udp(socket, handler(listener))?;
         }
-        let open = Arc::new(AtomicUsize::new(0));
         for _ in 0..workers {
-            let streams = streams.iter().map(|(listener, stream)| Ok((stream.try_clone()?, handler(listener))));
-            let streams = streams.collect::<Result<_, _>>().map_err(BindError::Thread)?;
-            server.spawn_tcp(streams, Arc::clone(&open), stopped.clone())?;
+            let mut on_thread = Vec::new();
+            for (listener, setup, stream) in &mut streams {
+                let cells = server.counters.add_thread(setup.transport());
+                let socket = stream.for_one_thread().map_err(BindError::Thread)?;
+                on_thread.push(StreamListener { socket, setup: setup.clone(), handler: handler(listener), cells });
+            }
+            server.spawn_streams(on_thread, stopped.clone())?;
         }
         Ok(server)
     }
@@ -125,15 +163,13 @@ impl Server {
         self.spawn("udp", move || udp::serve(&socket, &mut handler, &cells, &stop))
     }
 
-    fn spawn_tcp<H: Handler>(
+    fn spawn_streams<H: Handler>(
         &mut self,
-        listeners: Vec<(TcpListener, H)>,
-        open: Arc<AtomicUsize>,
-        stop: watch::Receiver<bool>,
+        listeners: Vec<StreamListener<H>>,
+        stop: watch::Receiver<Option<Duration>>,
     ) -> Result<(), BindError> {
-        let cells = self.counters.add_thread(Transport::Tcp);
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(BindError::Thread)?;
-        self.spawn("tcp", move || runtime.block_on(tcp::serve(listeners, cells, open, stop)))
+        self.spawn("streams", move || runtime.block_on(streams::serve(listeners, stop)))
     }
 
     fn spawn(&mut self, kind: &str, run: impl FnOnce() + Send + 'static) -> Result<(), BindError> {
@@ -143,9 +179,10 @@ impl Server {
         Ok(())
     }
 
-    fn halt(&mut self) {
+    fn halt(&mut self, grace: Duration) {
         self.stop.store(true, Ordering::Relaxed);
-        self.stop_tcp.send_replace(true);
+        // A grace time that was given stays.
+        self.stop_streams.send_if_modified(|stop| stop.is_none() && stop.replace(grace).is_none());
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the server ended by a panic");
@@ -157,8 +194,16 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.halt();
+        self.halt(Duration::ZERO);
     }
+}
+
+fn stream_setup(listener: &Listener, certificates: &mut Certificates) -> Result<StreamSetup, BindError> {
+    let address = listener.address;
+    StreamSetup::new(listener, certificates).map_err(|error| match error {
+        SetupError::Certificate(source) => BindError::Certificate { address, source: Box::new(source) },
+        SetupError::Protocol(reason) => BindError::Protocol { address, reason },
+    })
 }
 
 /// Answers from the snapshot in force.
@@ -181,7 +226,6 @@ mod tests {
     use std::{
         io::{Read as _, Write as _},
         net::{Ipv4Addr, TcpStream},
-        time::Duration,
     };
 
     use mcdns_core::dns::RecordType;

@@ -13,7 +13,10 @@ use std::{
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use thiserror::Error;
 
-use crate::udp;
+use crate::{
+    streams::{CertificateError, StreamSocket},
+    udp,
+};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -38,6 +41,22 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// A certificate cannot be used.
+    #[error("cannot listen on {address} with its certificate")]
+    Certificate {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: Box<CertificateError>,
+    },
+    /// TLS or QUIC refuse their settings.
+    #[error("cannot listen on {address}: {reason}")]
+    Protocol {
+        /// The address.
+        address: SocketAddr,
+        /// What the library says.
+        reason: String,
+    },
     /// The system gives no more threads or file descriptors.
     #[error("cannot start a thread of the server; raise the limits of processes and open files")]
     Thread(#[source] io::Error),
@@ -56,6 +75,45 @@ pub(crate) fn bind_both(address: SocketAddr) -> Result<(TcpListener, SocketAddr,
             Err(_) => {}
         }
     }
+}
+
+/// What an address is listened on with for streams.
+#[derive(Debug)]
+pub(crate) enum BoundStream {
+    /// One listener for all threads.
+    Connections(TcpListener),
+    /// A socket for each thread.
+    Datagrams(Vec<UdpSocket>),
+}
+
+impl BoundStream {
+    /// What one thread needs of it.
+    pub(crate) fn for_one_thread(&mut self) -> io::Result<StreamSocket> {
+        match self {
+            Self::Connections(listener) => listener.try_clone().map(StreamSocket::Connections),
+            Self::Datagrams(sockets) => {
+                sockets.pop().map(StreamSocket::Datagrams).ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
+        }
+    }
+}
+
+/// Takes a port for connections alone.
+pub(crate) fn bind_connections(address: SocketAddr) -> Result<(BoundStream, SocketAddr), BindError> {
+    let listener = tcp_listener(address).map_err(|source| refused(address, "TCP", source))?;
+    let found = listener.local_addr().map_err(|source| refused(address, "TCP", source))?;
+    Ok((BoundStream::Connections(listener), found))
+}
+
+/// Takes a port for QUIC: one socket for each thread.
+pub(crate) fn bind_datagrams(address: SocketAddr, threads: usize) -> Result<(BoundStream, SocketAddr), BindError> {
+    let refused = |source| refused(address, "UDP", source);
+    let first = udp_socket(address, false).map_err(refused)?;
+    let found = first.local_addr().map_err(refused)?;
+    // Given up just before the sockets that share the port are made.
+    drop(first);
+    let sockets = (0..threads).map(|_| udp_socket(found, true)).collect::<Result<_, _>>().map_err(refused)?;
+    Ok((BoundStream::Datagrams(sockets), found))
 }
 
 pub(crate) fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
