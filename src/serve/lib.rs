@@ -11,17 +11,19 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
-//! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
-//! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
+//! Refused for now: zone transfers, TSIG, updates, notifies (RCODE REFUSED or NOTIMP).
 
 mod access;
 mod client;
 mod cookie;
 mod counters;
+mod handover;
 mod listener;
 mod message;
 mod notify;
+mod packet_info;
 mod policy;
+mod privileges;
 mod rate_limit;
 mod request;
 mod respond;
@@ -37,10 +39,12 @@ pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};
 pub use cookie::{COOKIE_SECRET, CookieSecrets};
 pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use handover::{HandOver, HandOverError, Inherited, PATIENCE, Predecessor};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::Secondary;
 pub use policy::{ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
-pub use rate_limit::RateLimit;
+pub use privileges::{PrivilegeError, drop_privileges};
+pub use rate_limit::{RateLimit, RateLimitTotals};
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;

@@ -20,7 +20,7 @@ const RECORD_HEAD: usize = 10;
 /// Header bits of the third octet (RFC 1035 section 4.1.1).
 pub(crate) const QR: u8 = 0x80;
 const AA: u8 = 0x04;
-const TC: u8 = 0x02;
+pub(crate) const TC: u8 = 0x02;
 const RD: u8 = 0x01;
 /// Of the fourth.
 const CD: u8 = 0x10;

@@ -64,6 +64,12 @@ pub struct Reply<'a> {
     pub record_type: RecordType,
     /// The zone that the name belongs to, as [`AuthoritativeZone::tag`]; 0 where there is none.
     pub zone: u64,
+    /// Tells the RRset that answers (the last of a chain; the name servers of a referral) from all others of this
+    /// moment, a wildcard's being one for all names; 0 where there is none. For counting answers of one kind.
+    pub source: usize,
+    /// True if the client has shown that its address is not forged, by a server cookie (RFC 7873 section 5.1) or a
+    /// signature.
+    pub trusted: bool,
 }
 
 /// The buffers that answering needs; made once per thread.
@@ -122,24 +128,25 @@ impl Responder {
         };
         let Self { name, extra, out, .. } = self;
         let mut message = Message::start(out, request, question.end, limit, edns);
-        let mut zone = 0;
+        let (mut zone, mut source) = (0, 0);
         let rcode = match rcode {
             Some(rcode) => rcode,
-            None => {
-                Chain { snapshot, name, extra, message: &mut message, zone: &mut zone }.follow(question.record_type)
-            }
+            None => Chain { snapshot, name, extra, message: &mut message, zone: &mut zone, source: &mut source }
+                .follow(question.record_type),
         };
         let truncated = message.truncated;
         let length = message.finish(request, rcode);
         let record_type = question.record_type;
-        Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone })
+        let octets = &self.out[..length];
+        Answer::Message(Reply { octets, rcode, truncated, record_type, zone, source, trusted: false })
     }
 
     #[cold]
     fn refuse(&mut self, request: &[u8], rcode: u16) -> Answer<'_> {
         let length = header_only(&mut self.out, request, rcode);
         let octets = &self.out[..length];
-        Answer::Message(Reply { octets, rcode, truncated: false, record_type: RecordType(0), zone: 0 })
+        let record_type = RecordType(0);
+        Answer::Message(Reply { octets, rcode, truncated: false, record_type, zone: 0, source: 0, trusted: false })
     }
 }
 
@@ -173,6 +180,8 @@ struct Chain<'c, 'm> {
     message: &'c mut Message<'m>,
     /// Tag of the first name's zone.
     zone: &'c mut u64,
+    /// As in [`Reply::source`].
+    source: &'c mut usize,
 }
 
 /// What follows from one name of a chain.
@@ -228,6 +237,7 @@ impl Chain<'_, '_> {
         }
         match outcome {
             Outcome::Answer(rrset) => {
+                self.note_source(rrset);
                 let owner = Owner::within(place, self.name, 0);
                 let Some(start) = self.message.put(Section::Answer, rrset, owner) else { return Step::Full };
                 if let Some(skip) = name_offset(rrset.record_type()) {
@@ -236,6 +246,7 @@ impl Chain<'_, '_> {
                 Step::Done(NOERROR)
             }
             Outcome::Alias(rrset) => {
+                self.note_source(rrset);
                 let owner = Owner::within(place, self.name, 0);
                 let start = self.message.put(Section::Answer, rrset, owner);
                 let data = rrset.octets().len() - rrset.data().next().map_or(0, |(data_at, _)| data_at);
@@ -248,8 +259,14 @@ impl Chain<'_, '_> {
                 let target = message.put_alias(climb.ttl, owner, |out| climb.write_target(name, out));
                 after_alias(target, record_type)
             }
-            Outcome::Redirect { owner, dname } => self.redirect(place, owner, dname, record_type),
-            Outcome::Referral { cut, servers } => self.refer(zone, apex, place, cut, servers),
+            Outcome::Redirect { owner, dname } => {
+                self.note_source(dname);
+                self.redirect(place, owner, dname, record_type)
+            }
+            Outcome::Referral { cut, servers } => {
+                self.note_source(servers);
+                self.refer(zone, apex, place, cut, servers)
+            }
             Outcome::Negative(negative) => {
                 let owner = Owner::within(place, self.name, apex);
                 match self.message.put(Section::Authority, zone.negative_soa_record(), owner) {
@@ -261,6 +278,12 @@ impl Chain<'_, '_> {
                 }
             }
         }
+    }
+
+    /// An RRset is told by where it stands in the snapshot.
+    #[inline]
+    fn note_source(&mut self, rrset: EncodedRrset<'_>) {
+        *self.source = rrset.octets().as_ptr().addr();
     }
 
     /// A DNAME and the CNAME that follows from it (RFC 6672 section 3.1).

@@ -3,6 +3,9 @@
 //! Messages have their length in front and may come several at once; they are answered in order. A connection gets
 //! ten seconds for each next whole message and ten to take an answer, and costs memory in proportion to what was
 //! sent, so that slow or idle clients are cheap. Past the limit of connections a new one is closed at once.
+//!
+//! When the server stops, no more connections are taken. Those that are open are closed as soon as what they asked is
+//! answered; a new one, whose first query is still on its way, gets a little time for it.
 
 use std::{
     cell::RefCell,
@@ -20,7 +23,7 @@ use std::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::{LocalSet, spawn_local},
     time::{Instant, sleep, timeout, timeout_at},
 };
@@ -36,6 +39,8 @@ use crate::{
 pub(crate) const MAX_CONNECTIONS: usize = 10_000;
 /// Time for a whole message to come in, and for an answer to be taken (RFC 7766 section 6.2.3: "a few seconds").
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for connections to come to an end when the server stops.
+const DRAIN: Duration = Duration::from_secs(2);
 /// Pause where no connection can be accepted, mostly because file descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Octets of answers that are gathered before they are sent.
@@ -51,12 +56,23 @@ pub(crate) async fn serve<H: Handler>(
     mut stop: watch::Receiver<bool>,
 ) {
     let local = LocalSet::new();
-    for (listener, handler) in listeners {
+    let (alive, mut all_gone) = mpsc::channel(1);
+    let accepting = listeners.into_iter().map(|(listener, handler)| {
         let (handler, cells, open) = (RefCell::new(handler), Arc::clone(&cells), Arc::clone(&open));
-        local.spawn_local(accept(listener, Rc::new(Shared { handler, cells, open })));
-    }
-    // An error means that the server is gone, which is a stop as well. Connections end with the set.
-    local.run_until(async { _ = stop.wait_for(|stop| *stop).await }).await;
+        let shared = Shared { handler, cells, open, stop: stop.clone(), alive: alive.clone() };
+        local.spawn_local(accept(listener, Rc::new(shared)))
+    });
+    let accepting: Vec<_> = accepting.collect();
+    drop(alive);
+    local
+        .run_until(async {
+            // An error means that the server is gone, which is a stop as well.
+            _ = stop.wait_for(|stop| *stop).await;
+            accepting.iter().for_each(tokio::task::JoinHandle::abort);
+            // What is still open then ends with the set.
+            _ = timeout(DRAIN, all_gone.recv()).await;
+        })
+        .await;
 }
 
 /// What the connections of one listener have in common on one thread.
@@ -64,6 +80,10 @@ struct Shared<H> {
     handler: RefCell<H>,
     cells: Arc<Cells>,
     open: Arc<AtomicUsize>,
+    stop: watch::Receiver<bool>,
+    /// Dropped when the last connection has ended.
+    #[expect(dead_code, reason = "dropping it is its use")]
+    alive: mpsc::Sender<()>,
 }
 
 /// A place among the open connections, given back on every way out.
@@ -117,6 +137,7 @@ async fn accept<H: Handler>(listener: StdListener, shared: Rc<Shared<H>>) {
 async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &Shared<H>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut input, mut output) = (Vec::new(), Vec::new());
+    let (mut stop, mut stopping, mut asked) = (shared.stop.clone(), false, false);
     let mut deadline = Instant::now() + PATIENCE;
     loop {
         let mut done = 0;
@@ -132,11 +153,26 @@ async fn converse<H: Handler>(mut stream: TcpStream, client: &Client, shared: &S
             }
         }
         if done > 0 {
+            asked = true;
             input.drain(..done);
             send(&mut stream, &mut output).await?;
             deadline = Instant::now() + PATIENCE;
         }
         input.reserve(GROWTH);
+        let is_idle = asked && input.is_empty();
+        if !stopping && next == Next::Open {
+            tokio::select! {
+                biased;
+                read = timeout_at(deadline, stream.read_buf(&mut input)) => match read?? {
+                    0 => next = Next::Close,
+                    _ => continue,
+                },
+                _ = stop.wait_for(|stop| *stop) => stopping = true,
+            }
+        }
+        if stopping && is_idle {
+            next = Next::Close;
+        }
         if next == Next::Close || timeout_at(deadline, stream.read_buf(&mut input)).await?? == 0 {
             // What is left of the input is no whole message.
             return timeout(PATIENCE, stream.shutdown()).await?;
