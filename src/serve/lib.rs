@@ -15,8 +15,7 @@
 //! What the server does is told by [`Counters`], which every thread keeps for itself, and by samples: a query log and
 //! dnstap ([`TapStore`]), written by threads of their own.
 //!
-//! Refused for now: zone transfers, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
-//! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
+//! Refused for now: updates (RCODE NOTIMP).
 
 mod access;
 mod client;
@@ -24,10 +23,13 @@ mod clock;
 mod counters;
 mod dnstap;
 mod edns;
+mod handover;
 mod listener;
 mod message;
 mod notify;
+mod packet_info;
 mod policy;
+mod privileges;
 mod query_log;
 mod rate_limit;
 mod rcode;
@@ -50,11 +52,13 @@ pub use counters::{
 };
 pub use dnstap::{Dnstap, DnstapOutput};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
+pub use handover::{HandOver, HandOverError, Inherited, PATIENCE, Predecessor};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::Secondary;
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use privileges::{PrivilegeError, drop_privileges};
 pub use query_log::{LineFormat, QueryLog};
-pub use rate_limit::RateLimit;
+pub use rate_limit::{RateLimit, RateLimitTotals};
 pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;

@@ -336,7 +336,7 @@ mod tests {
     fn answer(cells: &Cells, rcode: u16, record_type: RecordType, zone: u64) {
         let received = cells.received();
         let octets = &[0, 1, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0];
-        let reply = Reply { octets, rcode, truncated: false, record_type, zone };
+        let reply = Reply { record_type, zone, ..Reply::new(octets, rcode) };
         cells.answered(received, &client(), &[0; 12], &Answer::Message(reply));
     }
 

@@ -176,7 +176,7 @@ mod tests {
         let count = |flags: u8, answers: u8, rcode, zone| {
             let octets = [0, 1, 0x80 | flags, 0, 0, 1, 0, answers, 0, 0, 0, 0];
             let truncated = flags & 2 != 0;
-            cells.count(&Reply { octets: &octets, rcode, truncated, record_type: RecordType::A, zone });
+            cells.count(&Reply { truncated, record_type: RecordType::A, zone, ..Reply::new(&octets, rcode) });
         };
         count(AA, 1, 0, 7);
         count(AA, 0, 0, 7);
@@ -200,7 +200,7 @@ mod tests {
             for tag in 1..=tags {
                 let zone = tag.wrapping_mul(0xd134_2543_de82_ef95) | 1;
                 let (octets, record_type) = (&message[..], RecordType::A);
-                cells.count(&Reply { octets, rcode: 0, truncated: false, record_type, zone });
+                cells.count(&Reply { record_type, zone, ..Reply::new(octets, 0) });
             }
             let (zones, others) = totals(&cells);
             assert!(zones.len() <= PLACES && zones.len() > PLACES * 3 / 4, "{}", zones.len());

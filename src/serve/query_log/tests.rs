@@ -16,7 +16,7 @@ fn entry(name: &[u8], answer: &Answer<'_>) -> Entry {
 
 fn reply(rcode: u16) -> Answer<'static> {
     let octets = &[0, 7, 0x85, 0x80, 0, 1, 0, 0, 0, 0, 0, 0];
-    Answer::Message(Reply { octets, rcode, truncated: false, record_type: RecordType::AAAA, zone: 1 })
+    Answer::Message(Reply { record_type: RecordType::AAAA, zone: 1, ..Reply::new(octets, rcode) })
 }
 
 fn line(entry: &Entry, format: LineFormat) -> String {

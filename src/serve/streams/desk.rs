@@ -70,7 +70,7 @@ impl<H: Handler> Desk<H> {
     /// are refused where they may not be given. The one place where messages of streams are counted.
     #[inline]
     pub(crate) fn answer(&self, client: &Client, message: &[u8], transfers: bool, output: &mut Vec<u8>) -> Outcome {
-        self.cells.count_query();
+        let received = self.cells.received();
         let start = output.len();
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let mut handler = self.handler.borrow_mut();
@@ -79,17 +79,11 @@ impl<H: Handler> Desk<H> {
                 && !transfers
             {
                 let octets = refusal(message);
-                let refused = Reply {
-                    octets: &octets,
-                    rcode: REFUSED.into(),
-                    truncated: false,
-                    record_type: RecordType::AXFR,
-                    zone: 0,
-                };
-                self.cells.count_answer(&Answer::Message(refused));
+                let refused = Reply { record_type: RecordType::AXFR, ..Reply::new(&octets, REFUSED.into()) };
+                self.cells.answered(received, client, message, &Answer::Message(refused));
                 return frame(&octets, output);
             }
-            self.cells.count_answer(&answer);
+            self.cells.answered(received, client, message, &answer);
             match answer {
                 Answer::Message(reply) => frame(reply.octets, output),
                 Answer::Transfer(transfer) => Outcome::Transfer(transfer),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use mcdns_core::dns::RecordType;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     runtime,
@@ -29,7 +28,7 @@ impl Handler for Echo {
             [high, low] => vec![b'x'; usize::from(u16::from_be_bytes([high, low]))],
             _ => request.to_vec(),
         };
-        Answer::Message(Reply { octets: &self.0, rcode: 0, truncated: false, record_type: RecordType(0), zone: 0 })
+        Answer::Message(Reply::new(&self.0, 0))
     }
 }
 
