@@ -11,6 +11,7 @@
 //! serials once in a thousand changes.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -222,7 +223,7 @@ impl Federation {
         let digest = self.digests.of(zone.apex(), self.engine.snapshot());
         let Some(last) = chain.differences.last().filter(|_| digest == Some(chain.digest)) else { return };
         let (from, to) = (last.to.clone(), zone.soa().clone());
-        if from.serial != to.serial && !(from.serial < to.serial) {
+        if !matches!(from.serial.partial_cmp(&to.serial), Some(Ordering::Less | Ordering::Equal)) {
             return;
         }
         self.store.transfers().recover(chain.differences);
