@@ -107,7 +107,7 @@ fn a_master_file_that_is_read_again_gives_differences_if_its_serial_has_moved() 
     let scratch = Scratch::new();
     let file = scratch.path("example.com.zone");
     let content = |serial: u32, more: &str| {
-        let names: String = (0..50).map(|number| format!("n{number} A 192.0.2.{number}\n")).collect();
+        let names = (0..50).map(|number| format!("n{number} A 192.0.2.{number}\n")).collect::<Vec<_>>().concat();
         format!(
             "$ORIGIN {APEX}.\n$TTL 60\n@ SOA ns1 hostmaster {serial} 3600 600 604800 30\n@ NS ns1\nns1 A 192.0.2.1\n{names}{more}"
         )

@@ -13,7 +13,7 @@ use crate::{
 /// Octets of an OPT record without options.
 const OPT: usize = 11;
 /// The highest octet that a compression pointer reaches (RFC 1035 section 4.1.4).
-const FARTHEST: usize = 0x3fff;
+pub(crate) const FARTHEST: usize = 0x3fff;
 /// Type, class, TTL and RDLENGTH of a record.
 const RECORD_HEAD: usize = 10;
 
@@ -29,12 +29,23 @@ const RD: u8 = 0x01;
 const CD: u8 = 0x10;
 pub(crate) const OPCODE: u8 = 0x78;
 
-/// Sections behind the question, by place in the header's counts.
+/// QDCOUNT 1 among the four counts of the header.
+const ONE_QUESTION: u64 = 1 << 48;
+
+/// Sections behind the question, by the bit at which their count starts among the four of the header.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Section {
-    Answer = 0,
-    Authority = 1,
-    Additional = 2,
+    Answer = 32,
+    Authority = 16,
+    Additional = 0,
+}
+
+impl Section {
+    /// So many records more. They fit into 65,535 octets, so that no count runs over into the next.
+    #[inline]
+    fn count(self, records: u16) -> u64 {
+        u64::from(records) << self as u32
+    }
 }
 
 /// A name that stands uncompressed in the message at `at`, so that a pointer can name it; or too far behind for that.
@@ -70,7 +81,8 @@ pub(crate) struct Message<'a> {
     at: usize,
     /// For all but the OPT record, for which there is room behind it.
     limit: usize,
-    counts: [u16; 3],
+    /// The four counts of the header as one number, that of the additional section last.
+    counts: u64,
     edns: Option<Edns>,
     pub(crate) authoritative: bool,
     pub(crate) truncated: bool,
@@ -88,7 +100,7 @@ impl<'a> Message<'a> {
     ) -> Self {
         out[..question_end].copy_from_slice(&request[..question_end]);
         let limit = limit.min(out.len()) - if edns.is_some() { OPT } else { 0 };
-        Self { out, at: question_end, limit, counts: [0; 3], edns, authoritative: false, truncated: false }
+        Self { out, at: question_end, limit, counts: ONE_QUESTION, edns, authoritative: false, truncated: false }
     }
 
     /// Starts with the header and the question, if there is one; room is kept for an OPT record with `options` octets
@@ -102,18 +114,23 @@ impl<'a> Message<'a> {
         options: usize,
     ) -> Self {
         out[..HEADER].copy_from_slice(&request[..HEADER]);
-        out[4..6].copy_from_slice(&[0, u8::from(question.is_some())]);
         let at = question.map_or(HEADER, |question| question.end);
         out[HEADER..at].copy_from_slice(&request[HEADER..at]);
         let kept = limit.reserve + if edns.is_some() { OPT + options } else { 0 };
         let limit = limit.octets.min(out.len()).saturating_sub(kept);
-        Self { out, at, limit, counts: [0; 3], edns, authoritative: false, truncated: false }
+        let counts = if question.is_some() { ONE_QUESTION } else { 0 };
+        Self { out, at, limit, counts, edns, authoritative: false, truncated: false }
+    }
+
+    /// True if the client takes DNSSEC records that it did not ask for (RFC 3225).
+    pub(crate) fn wants_dnssec(&self) -> bool {
+        self.edns.is_some_and(|edns| edns.dnssec_ok)
     }
 
     /// Takes all records out again, so that the header and the question stay, which end at `question_end`.
     pub(crate) fn keep_question(&mut self, question_end: usize) {
         self.at = question_end;
-        self.counts = [0; 3];
+        self.counts = ONE_QUESTION;
     }
 
     /// What is written so far.
@@ -132,8 +149,28 @@ impl<'a> Message<'a> {
         if end <= self.limit {
             self.out[self.at..end].copy_from_slice(records);
             self.at = end;
-            self.counts[Section::Answer as usize] += count;
+            self.counts += Section::Answer.count(count);
         }
+    }
+
+    /// Appends a whole RRset at the name of the question, as [`Message::put`] does for any name.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "what nearly every answer is; a call would cost as much as all of it does"
+    )]
+    pub(crate) fn put_direct(&mut self, section: Section, rrset: EncodedRrset<'_>) -> Option<usize> {
+        let start = self.at;
+        let octets = rrset.octets();
+        let end = start + octets.len();
+        if end > self.limit {
+            return None;
+        }
+        // Records come with a pointer to the question.
+        self.out[start..end].copy_from_slice(octets);
+        self.at = end;
+        self.counts += section.count(rrset.records());
+        Some(start)
     }
 
     /// Appends a whole RRset and says where it starts; none, and nothing written, where it does not fit.
@@ -142,23 +179,14 @@ impl<'a> Message<'a> {
         if owner.at > FARTHEST {
             return self.put_far(section, rrset, owner);
         }
-        let start = self.at;
-        let octets = rrset.octets();
-        let end = start + octets.len();
-        if end > self.limit {
-            return None;
-        }
-        let written = &mut self.out[start..end];
-        written.copy_from_slice(octets);
-        // Records come with a pointer to the question.
+        let start = self.put_direct(section, rrset)?;
         if owner.at != HEADER {
             let pointer = pointer_to(owner.at);
+            let written = &mut self.out[start..self.at];
             for (data, _) in rrset.data() {
                 written[data - RECORD_HEAD - 2..data - RECORD_HEAD].copy_from_slice(&pointer);
             }
         }
-        self.at = end;
-        self.counts[section as usize] += rrset.records();
         Some(start)
     }
 
@@ -179,7 +207,7 @@ impl<'a> Message<'a> {
         fixed[4..8].copy_from_slice(&ttl.to_be_bytes());
         fixed[8..].copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
         self.at = data + length;
-        self.counts[Section::Answer as usize] += 1;
+        self.counts += Section::Answer.count(1);
         Some(data)
     }
 
@@ -200,7 +228,7 @@ impl<'a> Message<'a> {
         }
         self.out[self.at..end].copy_from_slice(&record);
         self.at = end;
-        self.counts[Section::Answer as usize] += 1;
+        self.counts += Section::Answer.count(1);
         true
     }
 
@@ -240,11 +268,12 @@ impl<'a> Message<'a> {
     fn put_opt(&mut self, edns: Edns, rcode: u16, payload: u16) {
         let [high, low] = payload.to_be_bytes();
         let dnssec_ok = if edns.dnssec_ok { 0x80 } else { 0 };
-        let opt =
-            [0, 0, 41, high, low, rcode.to_be_bytes()[0] << 4 | rcode.to_be_bytes()[1] >> 4, 0, dnssec_ok, 0, 0, 0];
+        // RFC 6891 section 6.1.3: the high 8 bits of a code of 12.
+        let [_, extended] = (rcode >> 4).to_be_bytes();
+        let opt = [0, 0, 41, high, low, extended, 0, dnssec_ok, 0, 0, 0];
         self.out[self.at..self.at + OPT].copy_from_slice(&opt);
         self.at += OPT;
-        self.counts[Section::Additional as usize] += 1;
+        self.counts += Section::Additional.count(1);
     }
 
     #[inline]
@@ -255,9 +284,7 @@ impl<'a> Message<'a> {
         let header = &mut self.out[..HEADER];
         header[2] = QR | request[2] & (OPCODE | RD) | authoritative | truncated;
         header[3] = request[3] & CD | low & 0x0f;
-        for (at, count) in [6, 8, 10].into_iter().zip(self.counts) {
-            header[at..at + 2].copy_from_slice(&count.to_be_bytes());
-        }
+        header[4..].copy_from_slice(&self.counts.to_be_bytes());
     }
 
     /// The same for owners that no pointer reaches: each record gets its owner in full.
@@ -273,7 +300,7 @@ impl<'a> Message<'a> {
             at = end;
         }
         self.at = at;
-        self.counts[section as usize] += rrset.records();
+        self.counts += section.count(rrset.records());
         Some(start)
     }
 

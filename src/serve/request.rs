@@ -73,19 +73,22 @@ pub(crate) fn number(message: &[u8], at: usize) -> u16 {
 pub(crate) fn read_question(request: &[u8], name: &mut QueryName) -> Option<Question> {
     let at = HEADER + name.read(&request[HEADER..])?;
     let fixed = request.get(at..at + 4)?;
-    let record_type = RecordType(u16::from_be_bytes([fixed[0], fixed[1]]));
-    Some(Question { record_type, class: u16::from_be_bytes([fixed[2], fixed[3]]), end: at + 4 })
+    Some(Question { record_type: RecordType(number(fixed, 0)), class: number(fixed, 2), end: at + 4 })
 }
 
 /// Reads what stands behind the question of a plain query: nothing, or one OPT record of version 0 without options.
 #[inline]
 pub(crate) fn read_plain_edns(request: &[u8], question_end: usize) -> Result<Option<Edns>, NotPlain> {
-    match (number(request, 10), &request[question_end..]) {
-        (1, &[0, 0, 41, high, low, _, 0, flags, _, 0, 0]) => {
-            let payload = u16::from_be_bytes([high, low]);
-            Ok(Some(Edns { payload, version: 0, dnssec_ok: flags & 0x80 != 0 }))
+    match &request[question_end..] {
+        [opt @ .., length_high, length_low] if opt.len() == 9 && number(request, 10) == 1 => {
+            // Compared in one piece: name, type and version must be these, payload, RCODE and flags may be any.
+            let head = u64::from_be_bytes([opt[0], opt[1], opt[2], opt[3], opt[4], opt[5], opt[6], opt[7]]);
+            if head & 0xffff_ff00_0000_ff00 != 0x0000_2900_0000_0000 || length_high | length_low != 0 {
+                return Err(NotPlain);
+            }
+            Ok(Some(Edns { payload: number(opt, 3), version: 0, dnssec_ok: opt[7] & 0x80 != 0 }))
         }
-        (0, []) => Ok(None),
+        [] if number(request, 10) == 0 => Ok(None),
         _ => Err(NotPlain),
     }
 }

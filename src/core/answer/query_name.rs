@@ -5,7 +5,7 @@
 //! differs from process to process, so that nobody can choose names that collide; nothing that is rendered
 //! depends on it.
 
-use std::{hash::BuildHasher as _, ops::Range, sync::LazyLock};
+use std::{fmt, hash::BuildHasher as _, ops::Range, sync::LazyLock};
 
 use foldhash::quality::RandomState;
 
@@ -28,8 +28,9 @@ static SEED: LazyLock<Seed> = LazyLock::new(|| {
     Seed { inner: random.hash_one(0_u8) | 1, last: random.hash_one(1_u8) | 1 }
 });
 
-/// A label is hashed in words of 8 octets: all but the last are multiplied by `inner`, the last, filled up with
-/// zeros, by `last` with the label's length in it.
+/// A label is hashed in words of 8 octets: all but the last are multiplied by `inner`, the last, with zeros in front,
+/// by `last`. (So labels that differ in leading zero octets alone collide, which costs a comparison.)
+#[derive(Clone, Copy)]
 struct Seed {
     inner: u64,
     last: u64,
@@ -40,11 +41,12 @@ struct Seed {
 pub struct QueryName {
     /// What is behind the name is left over from others.
     wire: [u8; BUFFER],
-    /// Where each label starts in `wire`; the root's is the last of `labels + 1`.
-    starts: [u8; MAX_LABELS],
+    /// Where each label starts in `wire`; the root's is the last of `labels + 1`. Half of it is never used.
+    starts: [u8; 2 * MAX_LABELS],
     /// `hashes[i]` is that of the name which starts with label `i`.
     hashes: [u64; MAX_LABELS],
     labels: usize,
+    seed: &'static Seed,
 }
 
 impl QueryName {
@@ -52,47 +54,51 @@ impl QueryName {
     pub fn new() -> Self {
         let mut hashes = [0; MAX_LABELS];
         hashes[0] = ROOT;
-        Self { wire: [0; BUFFER], starts: [0; MAX_LABELS], hashes, labels: 0 }
+        Self { wire: [0; BUFFER], starts: [0; 2 * MAX_LABELS], hashes, labels: 0, seed: &SEED }
     }
 
     /// Takes the uncompressed name that `octets` start with, and says how many octets it has there. None (and
     /// then the name is of no use until the next call) if there is no such name: a compression pointer, more
     /// than 255 octets, or an early end.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a label starts at the 255th octet at most")]
     pub fn read(&mut self, octets: &[u8]) -> Option<usize> {
         // Into the buffer first: an octet as an index into it needs no check, and 255 behind a short input is no
         // length, so that the walk ends there.
         let taken = octets.len().min(MAX_NAME);
         self.wire[..taken].copy_from_slice(&octets[..taken]);
         self.wire[taken] = u8::MAX;
-        let mut at = 0_u8;
-        let mut labels = 0;
-        loop {
-            let length = self.wire[usize::from(at)];
-            if length == 0 {
+        let mut at = 0;
+        // As an octet, which as an index into `starts` needs no check.
+        let mut labels = 0_u8;
+        // The last octet of a name is at most the 255th.
+        while at < MAX_NAME {
+            let length = self.wire[at];
+            // 0 and what is no length at all, in one comparison.
+            if length.wrapping_sub(1) >= MAX_LABEL {
                 break;
             }
-            if length > MAX_LABEL {
-                return None;
-            }
-            self.starts[labels % MAX_LABELS] = at;
-            labels += 1;
-            // The last octet of a name is at most the 255th.
-            at = at.checked_add(1 + length).filter(|&at| usize::from(at) < MAX_NAME)?;
+            self.starts[usize::from(labels)] = at as u8;
+            labels = labels.wrapping_add(1);
+            at += 1 + usize::from(length);
         }
-        self.starts[labels % MAX_LABELS] = at;
+        if at >= MAX_NAME || self.wire[at] != 0 {
+            return None;
+        }
+        let labels = usize::from(labels);
+        self.starts[labels] = at as u8;
         self.labels = labels;
-        let at = usize::from(at);
         // Length octets are at most 63, below every upper-case letter, so the whole name can be folded at once.
         for block in self.wire.chunks_exact_mut(BLOCK).take(at / BLOCK + 1) {
             block.make_ascii_lowercase();
         }
 
-        let seed = &*SEED;
+        // A copy, which stays in registers.
+        let seed = *self.seed;
         let mut hash = ROOT;
-        self.hashes[labels] = ROOT;
+        self.hashes[labels % MAX_LABELS] = ROOT;
         for label in (0..labels).rev() {
-            hash = self.label_hash(seed, hash, self.starts[label % MAX_LABELS]);
+            hash = self.label_hash(&seed, hash, self.starts[label]);
             self.hashes[label % MAX_LABELS] = hash;
         }
         Some(at + 1)
@@ -145,9 +151,9 @@ impl QueryName {
         };
         let start = usize::from(start);
         let length = self.wire[start];
-        let last = |hash: u64, word: u64, left: u32| {
-            fold(hash ^ (word & (u64::MAX >> (64 - 8 * left))), seed.last ^ u64::from(length))
-        };
+        // The octets behind the label are shifted out; that a shift counts modulo 64 spares the subtraction.
+        let last =
+            |hash: u64, word: u64, left: u32| fold(hash ^ word.wrapping_shl((8 * left).wrapping_neg()), seed.last);
         let first = word(start + 1);
         if length <= 8 {
             return last(parent, first, u32::from(length));
@@ -198,6 +204,13 @@ pub(super) fn name_hash(wire: &[u8]) -> u64 {
     descendant_hash(ROOT, &wire[..wire.len() - 1])
 }
 
+/// Who knows the multipliers can choose names that collide.
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seed").finish_non_exhaustive()
+    }
+}
+
 impl Seed {
     #[inline]
     fn child_hash(&self, parent: u64, label: &[u8]) -> u64 {
@@ -205,8 +218,8 @@ impl Seed {
         let mut words = label.chunks(8).peekable();
         while let Some(octets) = words.next() {
             let mut bytes = [0; 8];
-            bytes[..octets.len()].copy_from_slice(octets);
-            let multiplier = if words.peek().is_some() { self.inner } else { self.last ^ label.len() as u64 };
+            bytes[8 - octets.len()..].copy_from_slice(octets);
+            let multiplier = if words.peek().is_some() { self.inner } else { self.last };
             hash = fold(hash ^ u64::from_le_bytes(bytes), multiplier);
         }
         hash
@@ -250,7 +263,7 @@ mod tests {
             name.read(&wire).expect("a name");
             assert_eq!(name.hash(0), name_hash(&wire), "{length}");
         }
-        assert_ne!(name_hash(b"\x01a\x00"), name_hash(b"\x02a\x00\x00"), "the length counts");
+        assert_ne!(name_hash(b"\x01a\x00"), name_hash(b"\x02a\x00\x00"), "zeros at the end count");
     }
 
     #[test]

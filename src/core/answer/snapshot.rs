@@ -167,8 +167,8 @@ impl Snapshot {
         let mut depths = zones.depths & (u64::MAX >> 63_usize.saturating_sub(labels));
         let mut deep = labels;
         let mut own = None;
-        while depths != 0 {
-            let mut depth = 63 - depths.leading_zeros() as usize;
+        while let Some(highest) = depths.checked_ilog2() {
+            let mut depth = highest as usize;
             if depth < DEEP || deep == DEEP {
                 depths &= !(1 << depth);
             } else {

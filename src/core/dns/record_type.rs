@@ -58,6 +58,10 @@ impl RecordType {
     pub const OPT: Self = Self(41);
     /// Delegation signer (RFC 4034).
     pub const DS: Self = Self(43);
+    /// Service binding (RFC 9460).
+    pub const SVCB: Self = Self(64);
+    /// Service binding of HTTP (RFC 9460).
+    pub const HTTPS: Self = Self(65);
     /// Transaction signature (RFC 8945), in messages only.
     pub const TSIG: Self = Self(250);
     /// Transfer of a whole zone (RFC 5936), in questions only.

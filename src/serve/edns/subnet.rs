@@ -18,8 +18,8 @@ impl<'r> Subnet<'r> {
     ///
     /// RFC 7871 section 6: "A server receiving an ECS option that uses either too few or too many ADDRESS octets, or
     /// that has non-zero ADDRESS bits set beyond SOURCE PREFIX-LENGTH, SHOULD return FORMERR"; the SCOPE
-    /// PREFIX-LENGTH "MUST be set to 0" in queries. Section 7.1.2 has family 0 for a source prefix length of 0 of
-    /// clients that have no address to hide. Families that are not known get FORMERR, as from BIND and Knot.
+    /// PREFIX-LENGTH "MUST be set to 0" in queries. Family 0, without an address, is what clients send that opt out and
+    /// have none. Families that are not known get FORMERR. Both as BIND does.
     pub(super) fn read(data: &'r [u8]) -> Result<Self, BadOption> {
         let [high, low, source, scope, address @ ..] = data else { return Err(BadOption) };
         let longest = match u16::from_be_bytes([*high, *low]) {
@@ -51,5 +51,18 @@ impl<'r> Subnet<'r> {
         let room = &mut room[..self.data.len()];
         room.copy_from_slice(self.data);
         room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn family_0_hides_an_address_that_has_no_family() {
+        let data = [0, 0, 0, 0];
+        let subnet = Subnet::read(&data).expect("an option without an address");
+        assert_eq!(subnet.echo(&mut [9; LONGEST]), data);
+        assert_eq!(Subnet::read(&[0, 0, 1, 0, 0]), Err(BadOption));
     }
 }

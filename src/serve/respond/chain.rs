@@ -16,13 +16,15 @@ use mcdns_core::{
 };
 
 use crate::{
-    message::{Message, Owner, Section},
+    message::{FARTHEST, Message, Owner, Section},
     rcode::{NOERROR, NXDOMAIN, REFUSED, YXDOMAIN},
     request::HEADER,
 };
 
 /// Longest name in wire format, in octets.
 const MAX_NAME: usize = 255;
+/// Records in front of one that are searched for the same name.
+const REPEATED: usize = 16;
 /// Aliases that one answer follows. Resolvers give up at about as many.
 const MAX_CHAIN: usize = 16;
 
@@ -33,8 +35,8 @@ pub(super) struct Chain<'c, 'm> {
     pub(super) name: &'c mut QueryName,
     pub(super) extra: &'c mut QueryName,
     pub(super) message: &'c mut Message<'m>,
-    /// Tag of the first name's zone.
-    pub(super) zone: &'c mut u64,
+    /// Tag of the first name's zone; 0 in the beginning.
+    pub(super) zone: u64,
 }
 
 /// What follows from one name of a chain.
@@ -50,7 +52,7 @@ enum Step {
 impl Chain<'_, '_> {
     /// Looks the name up, and what it leads to; returns the RCODE. REFUSED, and nothing written, where no zone has it.
     #[inline]
-    pub(super) fn follow(mut self, record_type: RecordType) -> u16 {
+    pub(super) fn follow(&mut self, record_type: RecordType) -> u16 {
         // Octet of the message at which each name of the chain stands; a message has less than 65,536.
         let mut places = [0_u16; MAX_CHAIN];
         let mut place = HEADER;
@@ -82,18 +84,20 @@ impl Chain<'_, '_> {
     fn step(&mut self, zone: &AuthoritativeZone, apex: usize, place: usize, record_type: RecordType) -> Step {
         let outcome = zone.lookup(self.name, apex, record_type);
         if place == HEADER {
-            *self.zone = zone.tag();
-        }
-        // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
-        if place == HEADER && !matches!(outcome, Outcome::Referral { .. }) {
-            self.message.authoritative = true;
+            self.zone = zone.tag();
+            // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
+            self.message.authoritative = !matches!(outcome, Outcome::Referral { .. });
         }
         match outcome {
             Outcome::Answer(rrset) => {
-                let owner = Owner::within(place, self.name, 0);
-                let Some(start) = self.message.put(Section::Answer, rrset, owner) else { return Step::Full };
+                let start = if place == HEADER {
+                    self.message.put_direct(Section::Answer, rrset)
+                } else {
+                    self.message.put(Section::Answer, rrset, Owner::within(place, self.name, 0))
+                };
+                let Some(start) = start else { return Step::Full };
                 if let Some(skip) = name_offset(rrset.record_type()) {
-                    self.add_addresses(rrset, start, skip);
+                    self.add(rrset, start, skip, place);
                 }
                 Step::Done(NOERROR)
             }
@@ -161,6 +165,14 @@ impl Chain<'_, '_> {
         let Self { name, extra, message, .. } = self;
         let owner = Owner::within(place, name, cut);
         let Some(start) = message.put(Section::Authority, servers, owner) else { return Step::Full };
+        // RFC 4035 section 3.1.4: to clients that understand it, "the name server MUST return … the DS RRset". It is
+        // not signed as long as we do not sign, and then tells what the parent would say.
+        if message.wants_dnssec()
+            && let Some(signers) = zone.delegation_signers(name, apex, cut)
+            && message.put(Section::Authority, signers, owner).is_none()
+        {
+            return Step::Full;
+        }
         // RFC 9471 section 3.1: "When a name server generates a referral response, it MUST include all available glue
         // records for in-domain name servers in the additional section or MUST set TC=1". Others fill what room is left.
         for in_domain in [true, false] {
@@ -181,25 +193,87 @@ impl Chain<'_, '_> {
         Step::Done(NOERROR)
     }
 
-    /// Addresses of the names in an answer, as far as they are ours and fit (RFC 1034 section 4.3.2 step 6).
+    /// What belongs to the names in an answer, as far as it is ours and fits: addresses (RFC 1034 section 4.3.2 step 6)
+    /// and service bindings (RFC 9460 section 4.1). The RRset starts at `start`, and its owner stands at `place`.
     #[cold]
-    fn add_addresses(&mut self, rrset: EncodedRrset<'_>, start: usize, skip: usize) {
+    fn add(&mut self, rrset: EncodedRrset<'_>, start: usize, skip: usize, place: usize) {
         // Where owners were written in full, the records stand elsewhere than they do in the RRset.
         let moved = self.message.octets().len() - start != rrset.octets().len();
-        for (offset, data) in rrset.data() {
+        let at = |offset: usize| if moved { usize::MAX } else { start + offset };
+        match rrset.record_type() {
+            RecordType::SVCB | RecordType::HTTPS => self.add_bindings(rrset, at, place),
+            _ => self.add_all_addresses(rrset, at, skip),
+        }
+    }
+
+    /// Addresses of the names that stand behind `skip` octets of RDATA; `at` says where RDATA stands in the message.
+    fn add_all_addresses(&mut self, rrset: EncodedRrset<'_>, at: impl Fn(usize) -> usize, skip: usize) {
+        for (index, (offset, data)) in rrset.data().enumerate() {
             let Some(target) = data.get(skip..) else { continue };
-            if self.extra.read(target).is_none() {
+            if self.extra.read(target).is_some() && !is_repeated(rrset, index, skip, target) {
+                self.add_addresses(at(offset).saturating_add(skip));
+            }
+        }
+    }
+
+    /// RFC 9460 section 4.1: servers "SHOULD return A, AAAA, and SVCB records in the Additional section for any
+    /// `TargetNames` that are in the zone". A target of `.` is the owner itself in `ServiceMode` (section 2.5.2) and nobody in
+    /// `AliasMode` (section 2.5.1). One alias is followed.
+    fn add_bindings(&mut self, rrset: EncodedRrset<'_>, at: impl Fn(usize) -> usize, place: usize) {
+        for (index, (offset, data)) in rrset.data().enumerate() {
+            let Some((priority, target)) = data.split_at_checked(2) else { continue };
+            let is_alias = priority == [0, 0];
+            if target.first() == Some(&0) {
+                if !is_alias && !is_repeated(rrset, index, 2, &target[..1]) {
+                    self.extra.clone_from(self.name);
+                    self.add_addresses(place);
+                }
                 continue;
             }
-            let Some((Zone::Authoritative(zone), apex)) = self.snapshot.find_zone(self.extra, RecordType::A) else {
+            // Behind the target come parameters.
+            let Some(length) = self.extra.read(target) else { continue };
+            if is_repeated(rrset, index, 2, &target[..length]) {
                 continue;
-            };
-            let at = if moved { usize::MAX } else { start + offset + skip };
-            for addresses in zone.addresses(self.extra, apex) {
-                let owner = Owner::within(at, self.extra, 0);
-                // What does not fit is left out: the client can ask for it.
-                let _ = self.message.put(Section::Additional, addresses, owner);
             }
+            let place = at(offset).saturating_add(2);
+            if is_alias {
+                self.add_alias_target(rrset.record_type(), place);
+            } else {
+                self.add_addresses(place);
+            }
+        }
+    }
+
+    /// The service bindings of the name in `extra`, which stands at `place`, and the addresses that belong to them.
+    fn add_alias_target(&mut self, record_type: RecordType, place: usize) {
+        let snapshot = self.snapshot;
+        let Some((Zone::Authoritative(zone), apex)) = snapshot.find_zone(self.extra, record_type) else { return };
+        let outcome = zone.lookup(self.extra, apex, record_type);
+        let bindings = if let Outcome::Answer(bindings) = outcome { Some(bindings) } else { None };
+        let owner = Owner::within(place, self.extra, 0);
+        let start = bindings.and_then(|bindings| self.message.put(Section::Additional, bindings, owner));
+        self.add_addresses(place);
+        let (Some(bindings), Some(start)) = (bindings, start) else { return };
+        let at = |offset: usize| if place > FARTHEST { usize::MAX } else { start + offset };
+        for (index, (offset, data)) in bindings.data().enumerate() {
+            let Some(target) = data.get(2..).filter(|target| target.first() != Some(&0)) else { continue };
+            if let Some(length) = self.extra.read(target)
+                && !is_repeated(bindings, index, 2, &target[..length])
+            {
+                self.add_addresses(at(offset).saturating_add(2));
+            }
+        }
+    }
+
+    /// The addresses of the name in `extra`, which stands in the message at `place`.
+    fn add_addresses(&mut self, place: usize) {
+        let Some((Zone::Authoritative(zone), apex)) = self.snapshot.find_zone(self.extra, RecordType::A) else {
+            return;
+        };
+        for addresses in zone.addresses(self.extra, apex) {
+            let owner = Owner::within(place, self.extra, 0);
+            // What does not fit is left out: the client can ask for it.
+            let _ = self.message.put(Section::Additional, addresses, owner);
         }
     }
 
@@ -230,10 +304,19 @@ fn after_alias(target: Option<usize>, record_type: RecordType) -> Step {
 fn name_offset(record_type: RecordType) -> Option<usize> {
     match record_type {
         RecordType::NS => Some(0),
-        RecordType::MX => Some(2),
+        RecordType::MX | RecordType::SVCB | RecordType::HTTPS => Some(2),
         RecordType::SRV => Some(6),
         _ => None,
     }
+}
+
+/// True if one of the records in front of this one names `target` as well. A few are looked at: this is not worth the
+/// square of a large RRset.
+fn is_repeated(rrset: EncodedRrset<'_>, index: usize, skip: usize, target: &[u8]) -> bool {
+    let first = index.saturating_sub(REPEATED);
+    rrset.data().skip(first).take(index - first).any(|(_, data)| {
+        data.get(skip..skip + target.len()).is_some_and(|earlier| earlier.eq_ignore_ascii_case(target))
+    })
 }
 
 /// Compares names in wire format, the second in lower case.

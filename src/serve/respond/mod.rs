@@ -106,7 +106,7 @@ impl Responder {
     /// keep each other busy for ever).
     #[inline]
     pub fn respond(&mut self, snapshot: &Snapshot, policy: &Policy, request: &[u8], client: &Client) -> Answer<'_> {
-        if request.len() < HEADER || request[2] & QR != 0 {
+        if request.len() < HEADER {
             return Answer::Silence;
         }
         if let Some((question, edns)) = self.read_plain(request)
@@ -115,9 +115,9 @@ impl Responder {
             let limit = self.limit(edns, client.transport);
             let Self { name, extra, out, .. } = self;
             let mut message = Message::start(out, request, question.end, limit, edns);
-            let mut zone = 0;
-            let chain = Chain { snapshot, name, extra, message: &mut message, zone: &mut zone };
+            let mut chain = Chain { snapshot, name, extra, message: &mut message, zone: 0 };
             let rcode = chain.follow(question.record_type);
+            let zone = chain.zone;
             // Who asked with EDNS learns why it is refused.
             if rcode != REFUSED {
                 let truncated = message.truncated;
@@ -132,7 +132,8 @@ impl Responder {
     /// Question and EDNS of a plain query.
     #[inline]
     fn read_plain(&mut self, request: &[u8]) -> Option<(Question, Option<Edns>)> {
-        if request[2] & OPCODE != 0 || request[4..10] != [0, 1, 0, 0, 0, 0] {
+        // A query; QDCOUNT 1, ANCOUNT and NSCOUNT 0.
+        if request[2] & (QR | OPCODE) != 0 || request[4..10] != [0, 1, 0, 0, 0, 0] {
             return None;
         }
         let question = read_question(request, &mut self.name)?;
@@ -147,7 +148,7 @@ impl Responder {
     fn limit(&self, edns: Option<Edns>, transport: Transport) -> usize {
         match transport {
             Transport::Udp => usize::from(
-                edns.map_or(PLAIN_PAYLOAD, |edns| edns.payload.clamp(PLAIN_PAYLOAD, self.options.udp_payload)),
+                edns.map_or(PLAIN_PAYLOAD, |edns| edns.payload.min(self.options.udp_payload).max(PLAIN_PAYLOAD)),
             ),
             _ => STREAM_PAYLOAD,
         }

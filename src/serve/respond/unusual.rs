@@ -18,7 +18,7 @@ use super::{Answer, Chain, Reply, Responder, is_for_itself};
 use crate::{
     client::Client,
     edns::{self, ReplyOptions, RequestOptions, Verdict},
-    message::{Limit, Message, OPCODE},
+    message::{Limit, Message, OPCODE, QR},
     policy::{Condition, Policy},
     rcode::{BADCOOKIE, BADVERS, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL},
     request::{CLASS_CH, CLASS_IN, Malformed, Parts, number, read_parts},
@@ -48,6 +48,9 @@ impl Responder {
     #[cold]
     #[inline(never)]
     pub(super) fn respond_unusual(&mut self, request: &Request<'_>) -> Answer<'_> {
+        if request.octets[2] & QR != 0 {
+            return Answer::Silence;
+        }
         let parts = read_parts(request.octets, &mut self.name);
         match parts.tsig {
             Some(tsig) if parts.malformed != Some(Malformed::Message) => self.signed(request, &parts, tsig),
@@ -138,9 +141,9 @@ impl Responder {
         let Self { name, extra, out, .. } = self;
         let needed = options.needed();
         let mut message = Message::start_with(out, request.octets, Some(&question), limit, parts.edns, needed);
-        let mut zone = 0;
-        let chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: &mut zone };
+        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0 };
         let mut rcode = chain.follow(question.record_type);
+        let zone = chain.zone;
         options.error = match (rcode, request.policy.condition) {
             (REFUSED, Condition::NotReady) => {
                 rcode = SERVFAIL;

@@ -2,7 +2,7 @@
 
 mod support;
 
-use mcdns_serve::{Policy, Responder, SnapshotStore, Transport};
+use mcdns_serve::{CookieSecrets, Policy, Responder, SnapshotStore, Transport};
 
 use support::{client, query, reply, snapshot, with_edns};
 
@@ -21,7 +21,9 @@ fn a_udp_query_allocates_nothing() {
     ";
     let store = SnapshotStore::new(snapshot(&[("example.com", zone)]));
     let mut responder = Responder::default();
-    let (policy, client) = (Policy::default(), client(Transport::Udp));
+    let cookies = CookieSecrets { current: [7; 16], other: Some([8; 16]) };
+    let policy = Policy { nsid: Some((*b"here").into()), cookies: Some(cookies), ..Policy::default() };
+    let client = client(Transport::Udp);
     let questions = [
         ("www.example.com", "A"),
         ("www.example.com", "AAAA"),
@@ -34,7 +36,12 @@ fn a_udp_query_allocates_nothing() {
         ("example.com", "SOA"),
         ("example.net", "A"),
     ];
-    let requests = questions.map(|(asked, record_type)| with_edns(query(asked, record_type), 1232, 0, 0, &[]));
+    // NSID, client subnet, cookie.
+    let options = [0, 3, 0, 0, 0, 8, 0, 7, 0, 1, 24, 0, 198, 51, 100, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8];
+    let with = |options: &[u8]| {
+        questions.map(|(asked, record_type)| with_edns(query(asked, record_type), 1232, 0, 0, options))
+    };
+    let requests = [with(&[]), with(&options)].concat();
     // The first load of a thread allocates its place among the readers.
     drop(store.load());
     let mut answered = 0;

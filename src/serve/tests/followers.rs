@@ -47,7 +47,7 @@ impl Drop for Folder {
 }
 
 fn of<'s>(snapshot: &'s Snapshot) -> &'s Arc<AuthoritativeZone> {
-    let Some(Zone::Authoritative(zone)) = snapshot.zone(&name(APEX)) else { panic!("no zone") };
+    let Some(Zone::Authoritative(zone)) = snapshot.zone(&name(APEX)) else { unreachable!("no zone") };
     zone
 }
 

@@ -45,7 +45,7 @@ fn pair(key: Option<&Key>) -> Pair {
 fn set_serial(store: &SnapshotStore, serial: u32) {
     let apex = name("example.com");
     let before = store.load();
-    let Some(Zone::Authoritative(zone)) = before.zone(&apex) else { panic!("no zone") };
+    let Some(Zone::Authoritative(zone)) = before.zone(&apex) else { unreachable!("no zone") };
     let soa = Some(Soa { serial: Serial(serial), ..zone.soa().clone() });
     let patch = ZonePatch { soa, ..ZonePatch::default() };
     store.store(before.apply(&Patch { zones: [(apex, patch)].into(), ..Patch::default() }).expect("a good patch"));

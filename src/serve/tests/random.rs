@@ -4,7 +4,7 @@ mod support;
 
 use hickory_proto::op::Message;
 use mcdns_core::answer::Snapshot;
-use mcdns_serve::{Policy, Responder, Transport};
+use mcdns_serve::{CookieSecrets, Policy, Responder, Transport};
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use support::{client, query, reply, snapshot, with_edns};
@@ -28,8 +28,9 @@ fn zones() -> Snapshot {
 
 fn check(zones: &Snapshot, request: &[u8]) -> Result<(), TestCaseError> {
     let mut responder = Responder::default();
-    let policy = Policy::default();
-    for transport in [Transport::Udp, Transport::Tcp] {
+    let cookies = CookieSecrets { current: [7; 16], other: None };
+    let policy = Policy { nsid: Some((*b"here").into()), cookies: Some(cookies), ..Policy::default() };
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
         let answer = responder.respond(zones, &policy, request, &client(transport));
         let Some(reply) = reply(answer) else {
             prop_assert!(request.len() < 12 || request[2] & 0x80 != 0, "silence is for answers and scraps");
@@ -97,6 +98,27 @@ proptest! {
         check(&zones(), &request)?;
     }
 
+    #[test]
+    fn any_options_are_survived(
+        asked in asked(),
+        record_type in record_type(),
+        payload in prop_oneof![Just(512), Just(600), Just(1232), any::<u16>()],
+        opcode in prop_oneof![4 => Just(0_u8), 1 => 0_u8..16],
+        options in vec((option(), vec(any::<u8>(), 0..6)), 0..6),
+    ) {
+        let mut octets = Vec::new();
+        for ((code, data), more) in options {
+            // Most are as they should be.
+            let data = if more.len() < 5 { data } else { more };
+            octets.extend_from_slice(&code.to_be_bytes());
+            octets.extend_from_slice(&u16::try_from(data.len()).expect("short").to_be_bytes());
+            octets.extend_from_slice(&data);
+        }
+        let mut request = with_edns(query(&asked, record_type), payload, 0, 0x80, &octets);
+        request[2] |= opcode << 3;
+        check(&zones(), &request)?;
+    }
+
     /// A good question gets a good answer: AA or a referral, and an SOA where there is nothing else.
     #[test]
     fn every_answer_says_something(asked in asked(), record_type in record_type()) {
@@ -131,6 +153,20 @@ fn asked() -> impl Strategy<Value = String> {
         }
         name + apex
     })
+}
+
+/// An option that is understood, with good data.
+fn option() -> impl Strategy<Value = (u16, Vec<u8>)> {
+    select(vec![
+        (3, vec![]),
+        (8, vec![0, 1, 24, 0, 198, 51, 100]),
+        (8, vec![0, 2, 0, 0]),
+        (10, vec![1; 8]),
+        (10, vec![1; 24]),
+        (11, vec![]),
+        (12, vec![0; 9]),
+        (65_001, vec![1, 2, 3]),
+    ])
 }
 
 fn record_type() -> impl Strategy<Value = &'static str> {
