@@ -25,7 +25,7 @@ use support::{name, snapshot};
 const APEX: &str = "example.com";
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const SECRET_BASE64: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// Ends with the test.
 struct Killed(Child);
@@ -46,7 +46,7 @@ impl Drop for Folder {
     }
 }
 
-fn of<'s>(snapshot: &'s Snapshot) -> &'s Arc<AuthoritativeZone> {
+fn of(snapshot: &Snapshot) -> &Arc<AuthoritativeZone> {
     let Some(Zone::Authoritative(zone)) = snapshot.zone(&name(APEX)) else { unreachable!("no zone") };
     zone
 }
