@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   observe ─► Engine ─► serials ─► SnapshotStore (answers)      at once
+//!                              ├──► TransferHistory              what secondaries fetch
 //!                              ├──► History                      why a name changed
 //!                              └──► StateDirectory               what must be known after a restart
 //! ```
@@ -10,20 +11,21 @@
 //! serials once in a thousand changes.
 
 use std::{
-    collections::BTreeSet,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Result;
 use mcdns_core::{
-    answer::{Soa, Zone},
+    answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     dns::OwnerName,
     model::{Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_serve::SnapshotStore;
-use mcdns_state::{Change, History, HistoryLimits, Recovered, Serials, StateDirectory};
+use mcdns_state::{Chain, Change, History, HistoryLimits, Published, Recovered, Serials, StateDirectory};
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
@@ -37,9 +39,15 @@ pub struct Federation {
     serials: Arc<Serials>,
     digests: ZoneDigests,
     state: Option<Arc<StateDirectory>>,
+    /// The same, from before what was known is computed: that is on disk already, but may have a new serial.
+    differences: Option<Arc<StateDirectory>>,
     memory: serde_json::Value,
     /// Zones that have a serial.
     started: BTreeSet<OwnerName>,
+    /// Zones that had one and are gone.
+    gone: BTreeSet<OwnerName>,
+    /// What was published of zones that are not served yet.
+    published: BTreeMap<OwnerName, Chain>,
     /// False until the first computation, which is no change.
     recording: bool,
 }
@@ -54,8 +62,11 @@ impl Federation {
             serials: Arc::new(Serials::in_memory()),
             digests: ZoneDigests::default(),
             state: None,
+            differences: None,
             memory: serde_json::Value::Null,
             started: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            published: BTreeMap::new(),
             recording: false,
         }
     }
@@ -70,8 +81,10 @@ impl Federation {
         state: Arc<StateDirectory>,
         recovered: Recovered,
     ) -> Result<Vec<(ObjectKey, Arc<Object>)>> {
-        let Recovered { objects, notes, serials, history } = recovered;
+        let Recovered { objects, notes, serials, history, differences } = recovered;
         self.history = history;
+        self.published = differences;
+        self.differences = Some(Arc::clone(&state));
         self.serials = serials;
         if let Some(note) = notes.get(MEMORY_NOTE) {
             match serde_json::from_value(note.clone()) {
@@ -118,7 +131,8 @@ impl Federation {
             tracing::error!(%error, "a name stays as it was, by a fault of this program; please report it");
         }
         self.digests.apply(&update);
-        self.set_serials(&mut update, more_zones)?;
+        let zones = self.set_serials(&mut update, more_zones)?;
+        self.record_differences(&update, &zones);
         self.store.store(self.engine.snapshot().clone());
         let reason = update.reason();
         if self.recording {
@@ -136,13 +150,16 @@ impl Federation {
         Ok(update)
     }
 
-    /// A zone that is new starts its serial, one whose content moved gets the next.
-    fn set_serials(&mut self, update: &mut Update, more_zones: Vec<OwnerName>) -> Result<()> {
+    /// A zone that is new starts its serial, one whose content moved gets the next. Returns the zones that may have
+    /// moved.
+    fn set_serials(&mut self, update: &mut Update, more_zones: Vec<OwnerName>) -> Result<BTreeSet<OwnerName>> {
         for apex in &update.patch.removed_zones {
-            self.started.remove(apex);
+            if self.started.remove(apex) {
+                self.gone.insert(apex.clone());
+            }
         }
         let zones: BTreeSet<OwnerName> = update.patch.zones.keys().cloned().chain(more_zones).collect();
-        for apex in zones {
+        for apex in zones.iter().cloned() {
             let changed = update.patch.zones.contains_key(&apex);
             let new = !self.started.contains(&apex);
             let served = self.engine.snapshot().zone(&apex).map(|zone| zone.soa().clone());
@@ -150,6 +167,8 @@ impl Federation {
             let digest = || self.digests.of(&apex, self.engine.snapshot()).unwrap_or_default();
             let serial = match self.engine.static_serial(&apex) {
                 Some(serial) => Some(serial),
+                // What it holds now is not what its last serial stood for.
+                None if self.gone.remove(&apex) => self.serials.advance(&apex),
                 None if new => Some(self.serials.serial_at_start(&apex, digest(), now_unix())),
                 None if changed => self.serials.advance(&apex),
                 None => None,
@@ -162,7 +181,68 @@ impl Federation {
             }
             self.started.insert(apex);
         }
-        Ok(())
+        Ok(zones)
+    }
+
+    /// What leads from the snapshot in force to the next one, for incremental transfers.
+    fn record_differences(&mut self, update: &Update, zones: &BTreeSet<OwnerName>) {
+        let transfers = Arc::clone(self.store.transfers());
+        for apex in &update.patch.removed_zones {
+            transfers.forget(apex);
+        }
+        let before = Arc::clone(&self.store.load());
+        for apex in zones {
+            let old = authoritative(&before, apex).filter(|_| !update.patch.removed_zones.contains(apex));
+            let Some(new) = authoritative(self.engine.snapshot(), apex).cloned() else { continue };
+            let Some(old) = old else {
+                self.take_up(&new);
+                continue;
+            };
+            let nothing = ZonePatch::default();
+            let patch = update.patch.zones.get(apex).unwrap_or(&nothing);
+            if old.soa() == new.soa() && patch.names.is_empty() && patch.levels.is_none() {
+                continue;
+            }
+            let difference = ZoneDifference::of_patch(old, &new, patch);
+            if old.soa().serial < new.soa().serial {
+                self.record_difference(Arc::new(difference), &new);
+            } else if !difference.is_empty() || old.soa() != new.soa() {
+                transfers.forget(apex);
+                tracing::warn!(
+                    zone = %apex,
+                    serial = %new.soa().serial,
+                    "the zone has changed and its serial has not moved forward, so secondaries do not notice"
+                );
+            }
+        }
+    }
+
+    /// Goes on with the differences from before the restart where the zone still holds what they led to.
+    fn take_up(&mut self, zone: &AuthoritativeZone) {
+        let Some(chain) = self.published.remove(zone.apex()) else { return };
+        let digest = self.digests.of(zone.apex(), self.engine.snapshot());
+        let Some(last) = chain.differences.last().filter(|_| digest == Some(chain.digest)) else { return };
+        let (from, to) = (last.to.clone(), zone.soa().clone());
+        if !matches!(from.serial.partial_cmp(&to.serial), Some(Ordering::Less | Ordering::Equal)) {
+            return;
+        }
+        self.store.transfers().recover(chain.differences);
+        if from != to {
+            // After an end that was not clean the serial jumps, and nothing else.
+            let apex = zone.apex().clone();
+            let difference = ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() };
+            self.record_difference(Arc::new(difference), zone);
+        }
+    }
+
+    fn record_difference(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
+        let transfers = self.store.transfers();
+        let begins = transfers.last(zone.apex()).is_none();
+        transfers.record(Arc::clone(&difference), zone);
+        if let Some(state) = &self.differences {
+            let digest = self.digests.of(zone.apex(), self.engine.snapshot()).unwrap_or_default();
+            state.record_difference(Published { difference, digest, begins });
+        }
     }
 
     fn record(&self, update: &Update, reason: &str) {
@@ -198,6 +278,10 @@ impl Federation {
     pub fn state(&self) -> Option<&Arc<StateDirectory>> {
         self.state.as_ref()
     }
+}
+
+fn authoritative<'s>(snapshot: &'s Snapshot, apex: &OwnerName) -> Option<&'s Arc<AuthoritativeZone>> {
+    snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
 }
 
 /// The time now.

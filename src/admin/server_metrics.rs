@@ -137,7 +137,7 @@ mod tests {
         let client = Client { address: ([192, 0, 2, 1], 5353).into(), transport: Transport::Tls };
         for zone in [zone.tag(), 12_345] {
             let octets = &[0, 1, 0x84, 3, 0, 1, 0, 0, 0, 0, 0, 0];
-            let reply = Reply { octets, rcode: 3, truncated: false, record_type: RecordType::AAAA, zone };
+            let reply = Reply { record_type: RecordType::AAAA, zone, ..Reply::new(octets, 3) };
             cells.answered(cells.received(), &client, &[], &Answer::Message(reply));
         }
         let mut families = Families::default();

@@ -96,7 +96,7 @@ pub(super) fn in_snapshot(apex: &OwnerName, snapshot: &Snapshot) -> Option<ZoneS
 /// What a master file says of the zone, where it is that of the zone.
 pub(super) fn in_file(apex: &OwnerName, path: &Path) -> Option<ZoneSays> {
     let contents = zone_files::read(path, None).0.filter(|contents| contents.apex == *apex)?;
-    let names: BTreeMap<OwnerName, Entry> = contents.names.into_iter().collect();
+    let names: BTreeMap<OwnerName, Entry> = contents.names().collect();
     Some(says(apex, |name| names.get(name).cloned()))
 }
 

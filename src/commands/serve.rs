@@ -9,11 +9,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{Patch, Snapshot},
+    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference},
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
-use mcdns_serve::{PolicyStore, Server, SnapshotStore};
+use mcdns_serve::{PolicyStore, Server, SnapshotStore, TransferHistory};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -129,10 +129,47 @@ impl Files {
         Ok(findings)
     }
 
+    fn zone(&self, apex: &OwnerName) -> Option<&Arc<AuthoritativeZone>> {
+        self.snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+    }
+
+    /// Keeps what changed in a zone for incremental transfers. A finding if secondaries would not notice.
+    fn note_difference(
+        &self,
+        path: &Path,
+        before: &Arc<AuthoritativeZone>,
+        transfers: &TransferHistory,
+    ) -> Option<Finding> {
+        let Some(zone) = self.zone(before.apex()) else {
+            transfers.forget(before.apex());
+            return None;
+        };
+        if Arc::ptr_eq(before, zone) {
+            return None;
+        }
+        let difference = ZoneDifference::between(before, zone);
+        let (old, new) = (before.soa().serial, zone.soa().serial);
+        if old < new {
+            transfers.record(Arc::new(difference), zone);
+            return None;
+        }
+        if difference.is_empty() && before.soa() == zone.soa() {
+            return None;
+        }
+        transfers.forget(before.apex());
+        let message = format!("{} has changed and its serial, {new} after {old}, has not moved forward", before.apex());
+        let finding = Finding::new(FindingCode::ZoneSerial, message).at(&path.display().to_string().into(), 0, 0);
+        Some(finding.help("raise the serial with each change: secondaries fetch a zone when it has"))
+    }
+
     /// Reads again what has changed.
     fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) -> Result<()> {
         for path in self.watched.changed(all) {
-            let findings = self.load(&path)?;
+            let before = self.zones.get(&path).and_then(|apex| self.zone(apex)).cloned();
+            let mut findings = self.load(&path)?;
+            if let Some(before) = before {
+                findings.extend(self.note_difference(&path, &before, store.transfers()));
+            }
             output.findings(&findings);
             tracing::info!(file = %path.display(), "master file read again");
             store.store(self.snapshot.clone());

@@ -1,6 +1,6 @@
 //! Who may have a zone: access by address, by key, or by both.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mcdns_core::dns::OwnerName;
 
@@ -30,6 +30,15 @@ pub struct Network {
 }
 
 impl AccessList {
+    /// Lets in whoever asks from this machine, and nobody else.
+    pub fn loopback() -> Self {
+        let networks = vec![
+            Network { address: Ipv4Addr::LOCALHOST.into(), prefix: 8 },
+            Network { address: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
+        ];
+        Self { rules: vec![AccessRule { networks, keys: Vec::new() }] }
+    }
+
     /// True if a request from `address`, signed with `key` if with any, is let in. The signature was verified.
     pub fn allows(&self, address: IpAddr, key: Option<&OwnerName>) -> bool {
         self.rules.iter().any(|rule| {

@@ -54,7 +54,7 @@ pub use dnstap::{Dnstap, DnstapOutput};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
 pub use handover::{HandOver, HandOverError, Inherited, PATIENCE, Predecessor};
 pub use listener::{CertificateFiles, Listener, Service};
-pub use notify::Secondary;
+pub use notify::{Notifications, NotifyTotals, Secondary};
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
 pub use privileges::{PrivilegeError, drop_privileges};
 pub use query_log::{LineFormat, QueryLog};
@@ -66,7 +66,7 @@ pub use sockets::BindError;
 pub use store::SnapshotStore;
 pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};
-pub use transfer::Transfer;
+pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
 pub use tsig::{
     Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,
     TsigTotals, UnknownAlgorithm,

@@ -138,6 +138,21 @@ impl<'a> Message<'a> {
         &self.out[..self.at]
     }
 
+    /// Octets that are left for records.
+    pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.at)
+    }
+
+    /// Appends records to the answer section that were encoded for this place and fit.
+    pub(crate) fn put_encoded(&mut self, records: &[u8], count: u16) {
+        let end = self.at + records.len();
+        if end <= self.limit {
+            self.out[self.at..end].copy_from_slice(records);
+            self.at = end;
+            self.counts += Section::Answer.count(count);
+        }
+    }
+
     /// Appends a whole RRset at the name of the question, as [`Message::put`] does for any name.
     #[inline(always)]
     #[expect(

@@ -157,15 +157,16 @@ fn read_into<'r>(parts: &mut Parts<'r>, request: &'r [u8], name: &mut QueryName)
     if is_tsig_early { Err(Malformed::Message) } else { Ok(()) }
 }
 
-struct Record {
-    kind: RecordType,
+/// Where a record stands.
+pub(crate) struct Record {
+    pub(crate) kind: RecordType,
     /// Where the RDATA starts and ends.
-    data: usize,
-    end: usize,
+    pub(crate) data: usize,
+    pub(crate) end: usize,
 }
 
 /// Finds the parts of the record at `at`; its name may be compressed and is not looked at.
-fn read_record(request: &[u8], at: usize) -> Option<Record> {
+pub(crate) fn read_record(request: &[u8], at: usize) -> Option<Record> {
     let at = skip_name(request, at)?;
     let head = request.get(at..at + RECORD_HEAD)?;
     let data = at + RECORD_HEAD;

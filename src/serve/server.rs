@@ -19,6 +19,7 @@ use crate::{
     counters::Counters,
     handover::{Inherited, Offer},
     listener::Listener,
+    notify::{Notifications, Notifier},
     policy::{Policy, PolicyStore},
     rate_limit::{RateLimit, RateLimitTotals, RateLimiter},
     respond::{Answer, Responder},
@@ -39,6 +40,8 @@ pub struct Server {
     counters: Counters,
     limiter: Arc<RateLimiter>,
     tsig_failures: Arc<TsigFailures>,
+    notifications: Arc<Notifications>,
+    notifier: Option<Notifier>,
     certificates: Certificates,
     phase: Arc<Phase>,
     /// How long what is under way may take.
@@ -74,10 +77,14 @@ impl Server {
         let mut server = Self::bind_with(listeners, workers, inherited, |listener| Live {
             store: Arc::clone(store),
             policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone()).with_tsig_failures(Arc::clone(&failures)),
+            responder: Responder::new(listener.options.clone())
+                .with_transfers(Arc::clone(store.transfers()))
+                .with_tsig_failures(Arc::clone(&failures)),
             rate_limit: listener.options.rate_limit,
         })?;
         server.tsig_failures = failures;
+        let counts = Arc::clone(&server.notifications);
+        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
         Ok(server)
     }
 
@@ -105,6 +112,11 @@ impl Server {
     /// Signed requests that were refused; stays readable when the server is gone.
     pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
         &self.tsig_failures
+    }
+
+    /// How secondaries were told of changes.
+    pub fn notifications(&self) -> &Arc<Notifications> {
+        &self.notifications
     }
 
     /// Reads all certificates again, without a word to connections that are open. One whose new files are wrong stays
@@ -171,6 +183,8 @@ impl Server {
             counters: Counters::default(),
             limiter: Arc::new(RateLimiter::new()),
             tsig_failures: Arc::default(),
+            notifications: Arc::default(),
+            notifier: None,
             certificates,
             phase: Arc::default(),
             stop_streams,
@@ -224,6 +238,7 @@ impl Server {
     }
 
     fn end_threads(&mut self, grace: Duration) {
+        drop(self.notifier.take());
         // A grace time that was given stays.
         self.stop_streams.send_if_modified(|stop| stop.is_none() && stop.replace(grace).is_none());
         for thread in self.threads.drain(..) {

@@ -44,7 +44,7 @@ use mcdns_core::{
     model::LabelSelector,
     records::{EmptyLevels, StatusEntries},
 };
-use mcdns_serve::{Key, KeyRing, Listener, Policy, ZonePolicy};
+use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, ZonePolicy};
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
 
@@ -236,6 +236,7 @@ impl Settings {
             keys: KeyRing::new(self.keys.iter().cloned()),
             zones: self.zones.iter().map(zone).collect(),
             other_zones: self.transfer.clone(),
+            condition: Condition::Ready,
         }
     }
 

@@ -15,7 +15,10 @@ use mcdns_core::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::writer::Queue;
+use crate::{lines::Format, segments::Kind, writer::Queue};
+
+/// The segment files of changes.
+pub(crate) const KIND: Kind = Kind { format: Format { name: "mcdns-history", version: 1 }, prefix: "history-" };
 
 /// One name changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,17 +179,17 @@ fn size_of_change(change: &Change) -> usize {
 }
 
 /// RRsets as `["A", 180, ["c0000201"]]`: RDATA as hexadecimal digits takes half of what lists of numbers take.
-mod compact {
+pub(crate) mod compact {
     use super::{Deserialize, Deserializer, RecordType, Rrset, Serializer, Ttl, de};
 
-    pub(super) fn serialize<S: Serializer>(rrsets: &[Rrset], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(rrsets: &[Rrset], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(rrsets.iter().map(|rrset| {
             let data: Vec<String> = rrset.data().iter().map(|data| to_hex(data)).collect();
             (rrset.record_type, rrset.ttl, data)
         }))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rrset>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rrset>, D::Error> {
         let rrsets = <Vec<(RecordType, Ttl, Vec<String>)>>::deserialize(deserializer)?;
         let read = rrsets.into_iter().map(|(record_type, ttl, data)| {
             let data: Option<Vec<Box<[u8]>>> = data.iter().map(|digits| from_hex(digits)).collect();

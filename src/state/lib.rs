@@ -14,6 +14,7 @@
 //! | `observations.checkpoint`, `.journal`, `.journal-old` | last observations of every source, and notes |
 //! | `serials` | SOA serials |
 //! | `history-00000001` … | change history |
+//! | `differences-00000001` … | differences of zones, for incremental transfers |
 //! | `*.damaged-1` … | files that could not be used, set aside for a person |
 //!
 //! Invariants:
@@ -24,6 +25,8 @@
 //! * A disk that fails is reported once, tried again, and never keeps the program from serving.
 //! * No credentials come here: facts have none.
 
+mod differences;
+mod digits;
 mod history;
 mod lines;
 mod lock;
@@ -47,7 +50,10 @@ use std::{
     time::Duration,
 };
 
-use mcdns_core::model::{Object, ObjectKey, Observation};
+use mcdns_core::{
+    dns::OwnerName,
+    model::{Object, ObjectKey, Observation},
+};
 use thiserror::Error;
 
 use observations::ObservationFiles;
@@ -55,6 +61,7 @@ use segments::Segments;
 use status::StatusBoard;
 use writer::{Queue, Writer};
 
+pub use differences::{Chain, Published};
 pub use history::{Change, History, HistoryLimits};
 pub use serials::Serials;
 pub use status::{Area, Problem, StateStatus};
@@ -121,6 +128,8 @@ pub struct Recovered {
     pub serials: Arc<Serials>,
     /// Change history; writes on its own.
     pub history: Arc<History>,
+    /// What was published of every zone; see [`StateDirectory::record_difference`].
+    pub differences: BTreeMap<OwnerName, Chain>,
 }
 
 /// A state directory in use. Dropping it writes what waits; only [`StateDirectory::shutdown`] is a clean end.
@@ -140,7 +149,9 @@ impl StateDirectory {
         let lock = Arc::new(Mutex::new(Some(lock::acquire(path)?)));
         let mut warnings = Vec::new();
         let (files, known) = ObservationFiles::recover(path, &mut warnings);
-        let (segments, changes) = Segments::recover(path, limits.disk, limits.changes, &mut warnings);
+        let (segments, changes) = Segments::recover(history::KIND, path, limits.disk, limits.changes, &mut warnings);
+        let (differences, published) =
+            Segments::recover(differences::KIND, path, differences::MAX_DISK, differences::MAX_READ, &mut warnings);
         let status = Arc::new(StatusBoard::default());
         let serials = Arc::new(Serials::recover(path, status.clone(), &mut warnings));
         let queue = Arc::new(Queue::new(status));
@@ -150,13 +161,20 @@ impl StateDirectory {
             directory: path.to_owned(),
             files,
             segments,
+            differences,
             lock: lock.clone(),
             checkpointing: None,
             checkpoint_retry: None,
         };
         let thread = thread::Builder::new().name("mcdns-state".to_owned()).spawn(move || writer.run());
         let writer = Mutex::new(Some(thread.map_err(StateError::Thread)?));
-        let recovered = Recovered { objects: known.objects, notes: known.notes, serials: serials.clone(), history };
+        let recovered = Recovered {
+            objects: known.objects,
+            notes: known.notes,
+            serials: serials.clone(),
+            history,
+            differences: differences::chains(published),
+        };
         Ok((Self { path: path.to_owned(), queue, serials, writer, lock }, recovered, warnings))
     }
 
@@ -168,6 +186,13 @@ impl StateDirectory {
     /// Keeps a small value under a key; null takes it away. Does not wait for the disk.
     pub fn record_note(&self, key: &str, value: serde_json::Value) {
         self.queue.push_note(key, value);
+    }
+
+    /// Keeps what was published of a zone, for incremental transfers after a restart. Does not wait for the disk.
+    pub fn record_difference(&self, published: Published) {
+        if published.is_kept() {
+            self.queue.push_difference(Arc::new(published));
+        }
     }
 
     /// How it is doing, for readiness and metrics.

@@ -1,27 +1,37 @@
-//! The change history on disk: segment files `history-00000001`, written in turn and deleted oldest first.
+//! Histories on disk: segment files such as `history-00000001`, written in turn and deleted oldest first.
 
 use std::{
     collections::VecDeque,
     fs::{self, File},
     io,
+    marker::PhantomData,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
-    Change, StateWarning,
+    StateWarning,
     lines::{self, Format, Refusal},
 };
 
-const FORMAT: Format = Format { name: "mcdns-history", version: 1 };
-const PREFIX: &str = "history-";
 /// Into how many segments the limit is divided: what is deleted at once is this part of the history.
 const SEGMENTS: u64 = 8;
 
-/// The segment files.
+/// Which files they are, and how they begin.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) format: Format,
+    /// File names are this and a number.
+    pub(crate) prefix: &'static str,
+}
+
+/// Segment files of items of one kind.
 #[derive(Debug)]
-pub(crate) struct Segments {
+pub(crate) struct Segments<T> {
+    kind: Kind,
     directory: PathBuf,
     limit: u64,
     /// Number and length of each file, oldest first; the last one is written to.
@@ -30,34 +40,42 @@ pub(crate) struct Segments {
     current: Option<File>,
     /// True if the last file may have something behind the length noted for it.
     torn: bool,
+    items: PhantomData<fn() -> T>,
 }
 
-impl Segments {
-    /// Reads what is there: at most the last `changes` changes, oldest first.
+impl<T: Serialize + DeserializeOwned> Segments<T> {
+    /// Reads what is there: at most the last `count` items, oldest first.
     pub(crate) fn recover(
+        kind: Kind,
         directory: &Path,
         limit: u64,
-        changes: usize,
+        count: usize,
         warnings: &mut Vec<StateWarning>,
-    ) -> (Self, VecDeque<Arc<Change>>) {
-        let mut segments =
-            Self { directory: directory.to_owned(), limit, files: VecDeque::new(), current: None, torn: false };
+    ) -> (Self, VecDeque<Arc<T>>) {
+        let mut segments = Self {
+            kind,
+            directory: directory.to_owned(),
+            limit,
+            files: VecDeque::new(),
+            current: None,
+            torn: false,
+            items: PhantomData,
+        };
         let mut known = VecDeque::new();
         let mut numbers: Vec<u32> = fs::read_dir(directory)
             .into_iter()
             .flatten()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok())
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(kind.prefix)?.parse().ok())
             .collect();
         numbers.sort_unstable();
         for number in numbers {
             let path = segments.path(number);
             let read = lines::open_existing(&path).map_err(Refusal::Unreadable).and_then(|file| {
                 let Some(file) = file else { return Ok((None, 0)) };
-                let pass = lines::read_lines(&file, &path, FORMAT, warnings, |line| {
-                    let change =
-                        serde_json::from_slice(line.json).map_err(|error| format!("not understood: {error}"))?;
-                    known.push_back(Arc::new(change));
-                    if known.len() > changes {
+                let pass = lines::read_lines(&file, &path, kind.format, warnings, |line| {
+                    let item = serde_json::from_slice(line.json).map_err(|error| format!("not understood: {error}"))?;
+                    known.push_back(Arc::new(item));
+                    if known.len() > count {
                         known.pop_front();
                     }
                     Ok(())
@@ -76,12 +94,12 @@ impl Segments {
         (segments, known)
     }
 
-    /// Appends changes and makes them last. On failure nothing counts, and the same may be tried again.
-    pub(crate) fn append(&mut self, changes: &[Arc<Change>]) -> io::Result<()> {
+    /// Appends items and makes them last. On failure nothing counts, and the same may be tried again.
+    pub(crate) fn append(&mut self, items: &[Arc<T>]) -> io::Result<()> {
         let mut buffer = Vec::new();
-        for change in changes {
-            // A change that cannot be written (there is none such) must not keep the others from it.
-            let _ = lines::push_line(&mut buffer, &**change);
+        for item in items {
+            // An item that cannot be written (there is none such) must not keep the others from it.
+            let _ = lines::push_line(&mut buffer, &**item);
         }
         if buffer.is_empty() {
             return Ok(());
@@ -116,7 +134,7 @@ impl Segments {
     fn start_segment(&mut self) -> io::Result<()> {
         lines::create_directory(&self.directory)?;
         let number = self.files.back().map_or(1, |(number, _)| number.saturating_add(1));
-        let header = FORMAT.header();
+        let header = self.kind.format.header();
         let file = lines::create(&self.path(number))?;
         file.write_all_at(&header, 0)?;
         file.sync_all()?;
@@ -139,22 +157,25 @@ impl Segments {
     }
 
     fn path(&self, number: u32) -> PathBuf {
-        self.directory.join(format!("{PREFIX}{number:08}"))
+        self.directory.join(format!("{}{number:08}", self.kind.prefix))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::change;
+    use crate::{
+        Change,
+        history::{KIND, tests::change},
+    };
 
     fn changes(range: std::ops::Range<u64>) -> Vec<Arc<Change>> {
         range.map(|generation| Arc::new(change("a.example.com", generation))).collect()
     }
 
-    fn recovered(directory: &Path, limit: u64, count: usize) -> (Segments, Vec<u64>, Vec<StateWarning>) {
+    fn recovered(directory: &Path, limit: u64, count: usize) -> (Segments<Change>, Vec<u64>, Vec<StateWarning>) {
         let mut warnings = Vec::new();
-        let (segments, known) = Segments::recover(directory, limit, count, &mut warnings);
+        let (segments, known) = Segments::recover(KIND, directory, limit, count, &mut warnings);
         (segments, known.iter().map(|change| change.generation).collect(), warnings)
     }
 

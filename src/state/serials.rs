@@ -24,7 +24,7 @@ use mcdns_core::dns::{OwnerName, Serial};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    StateWarning,
+    StateWarning, digits,
     lines::{self, Format, Refusal},
     status::{Area, StatusBoard},
 };
@@ -310,24 +310,6 @@ impl SerialFile {
         self.length = content.len() as u64;
         self.file = Some(file);
         Ok(())
-    }
-}
-
-/// A digest as hexadecimal digits: JSON numbers end at 64 bits for most readers.
-mod digits {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    #[allow(clippy::ref_option, reason = "the signature is serde's")]
-    pub(super) fn serialize<S: Serializer>(digest: &Option<u128>, serializer: S) -> Result<S::Ok, S::Error> {
-        match digest {
-            Some(digest) => serializer.collect_str(&format_args!("{digest:032x}")),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u128>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| u128::from_str_radix(&text, 16).map_err(de::Error::custom)).transpose()
     }
 }
 

@@ -22,6 +22,8 @@ pub enum Area {
     History,
     /// Serials of zones.
     Serials,
+    /// Differences of zones.
+    Differences,
 }
 
 /// Something that cannot be written. It is tried again; serving goes on.

@@ -21,7 +21,7 @@ use std::{
 use mcdns_core::model::{Object, ObjectKey, Observation};
 
 use crate::{
-    Change, StateStatus, lock,
+    Change, Published, StateStatus, lock,
     observations::{self, CHECKPOINT, JOURNAL, ObservationFiles},
     segments::Segments,
     status::{Area, StatusBoard, now},
@@ -34,6 +34,8 @@ const GATHER: Duration = Duration::from_millis(200);
 const MAX_WAITING: usize = 1 << 20;
 /// Changes of names that may wait while the disk fails.
 const MAX_WAITING_CHANGES: usize = 50_000;
+/// Differences of zones that may wait while the disk fails: as many as are worth keeping.
+const MAX_WAITING_DIFFERENCES: usize = 1000;
 /// Octets that are handed to the disk at once.
 const CHUNK: usize = 256 << 10;
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -57,6 +59,7 @@ struct Waiting {
     objects: HashMap<ObjectKey, Option<Arc<Object>>>,
     notes: BTreeMap<String, serde_json::Value>,
     changes: VecDeque<Arc<Change>>,
+    differences: VecDeque<Arc<Published>>,
     /// When the first of them was put in.
     since: Option<Instant>,
     /// Counts what was ever put in, and up to where that is written.
@@ -76,6 +79,7 @@ struct Batch {
     objects: HashMap<ObjectKey, Option<Arc<Object>>>,
     notes: BTreeMap<String, serde_json::Value>,
     changes: Vec<Arc<Change>>,
+    differences: Vec<Arc<Published>>,
     up_to: u64,
 }
 
@@ -122,6 +126,13 @@ impl Queue {
         });
     }
 
+    pub(crate) fn push_difference(&self, published: Arc<Published>) {
+        self.push(1, |waiting| {
+            waiting.differences.push_back(published);
+            waiting.bound_changes();
+        });
+    }
+
     /// Waits until everything put in before is on disk. False if an attempt fails or the time is over.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let mut waiting = self.lock();
@@ -146,7 +157,7 @@ impl Queue {
     pub(crate) fn status(&self) -> StateStatus {
         let mut status = {
             let waiting = self.lock();
-            let count = waiting.objects.len() + waiting.notes.len() + waiting.changes.len();
+            let count = waiting.objects.len() + waiting.notes.len() + waiting.changes.len() + waiting.differences.len();
             StateStatus { waiting: count, ..waiting.numbers.clone() }
         };
         status.problems = self.status.problems();
@@ -195,7 +206,7 @@ impl Queue {
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.notes.is_empty() && self.changes.is_empty()
+        self.objects.is_empty() && self.notes.is_empty() && self.changes.is_empty() && self.differences.is_empty()
     }
 
     fn take(&mut self) -> Batch {
@@ -204,6 +215,7 @@ impl Waiting {
             objects: mem::take(&mut self.objects),
             notes: mem::take(&mut self.notes),
             changes: mem::take(&mut self.changes).into(),
+            differences: mem::take(&mut self.differences).into(),
             up_to: self.put_in,
         }
     }
@@ -218,6 +230,8 @@ impl Waiting {
         }
         let newer = mem::replace(&mut self.changes, batch.changes.into());
         self.changes.extend(newer);
+        let newer = mem::replace(&mut self.differences, batch.differences.into());
+        self.differences.extend(newer);
         self.bound_changes();
         if !self.is_empty() {
             self.since = Some(Instant::now());
@@ -229,6 +243,10 @@ impl Waiting {
             self.changes.pop_front();
             self.numbers.dropped += 1;
         }
+        // The oldest ones cost least: older secondaries get the whole zone.
+        while self.differences.len() > MAX_WAITING_DIFFERENCES {
+            self.differences.pop_front();
+        }
     }
 }
 
@@ -237,7 +255,8 @@ pub(crate) struct Writer {
     pub(crate) queue: Arc<Queue>,
     pub(crate) directory: PathBuf,
     pub(crate) files: ObservationFiles,
-    pub(crate) segments: Segments,
+    pub(crate) segments: Segments<Change>,
+    pub(crate) differences: Segments<Published>,
     /// Held as long as the state directory is in use.
     pub(crate) lock: Arc<Mutex<Option<File>>>,
     pub(crate) checkpointing: Option<JoinHandle<()>>,
@@ -290,7 +309,12 @@ impl Writer {
         if history.is_ok() {
             batch.changes = Vec::new();
         }
-        let good = journal.is_ok() && history.is_ok();
+        let differences = self.differences.append(&batch.differences);
+        self.report(Area::Differences, "differences", differences.as_ref().err());
+        if differences.is_ok() {
+            batch.differences = Vec::new();
+        }
+        let good = journal.is_ok() && history.is_ok() && differences.is_ok();
         let mut waiting = self.queue.lock();
         (waiting.numbers.checkpoint_length, waiting.numbers.journal_length) = self.files.lengths();
         waiting.failing = !good;

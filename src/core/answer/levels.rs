@@ -12,7 +12,12 @@ use super::{
 pub(super) struct LevelIndex {
     levels: Levels,
     index: HashTable<LevelName>,
+    /// Regions with their availability zones, as wire labels.
+    wire: Vec<WireLevel>,
 }
+
+/// The wire label of a region, and those of its availability zones.
+type WireLevel = (Box<[u8]>, Vec<Box<[u8]>>);
 
 /// `region` or `availability-zone.region` as wire labels.
 #[derive(Debug, Clone)]
@@ -36,7 +41,21 @@ impl LevelIndex {
             }
             insert(region);
         }
-        Self { levels: levels.clone(), index }
+        let boxed = |label: &str| wire_label(label).into_boxed_slice();
+        let wire = levels.regions.iter().map(|(region, inner)| {
+            (boxed(region), inner.iter().map(|availability_zone| boxed(availability_zone)).collect())
+        });
+        Self { levels: levels.clone(), index, wire: wire.collect() }
+    }
+
+    /// Regions with their availability zones, as wire labels.
+    pub(super) fn wire(&self) -> impl Iterator<Item = (&[u8], &[Box<[u8]>])> {
+        self.wire.iter().map(|(region, inner)| (&**region, &**inner))
+    }
+
+    /// How many level names there are below each global name.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
     }
 
     pub(super) fn levels(&self) -> &Levels {
@@ -63,7 +82,7 @@ pub(super) fn global_hash(apex_hash: u64, star: bool, labels: &[u8]) -> u64 {
 
 /// A label with its length in front; lower case, as names are kept.
 #[expect(clippy::cast_possible_truncation, reason = "a label has at most 63 octets")]
-pub(super) fn wire_label(label: &str) -> Vec<u8> {
+fn wire_label(label: &str) -> Vec<u8> {
     let mut wire = Vec::with_capacity(label.len() + 1);
     wire.push(label.len() as u8);
     wire.extend_from_slice(label.to_ascii_lowercase().as_bytes());

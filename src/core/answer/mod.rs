@@ -10,6 +10,8 @@
 //! readers take no lock and a change costs what it touches. Looking up allocates nothing. Chains of aliases are
 //! joined by the caller, name by name, since they may lead through several zones.
 
+mod difference;
+mod expansion;
 mod levels;
 mod load;
 mod lookup;
@@ -24,6 +26,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
+pub use difference::ZoneDifference;
+pub use expansion::{ZoneCursor, ZoneRecord};
 pub use lookup::{Climb, Negative, Outcome};
 pub use node::EncodedRrset;
 pub use patch::{Entry, Generation, Levels, Patch, Soa, ZonePatch};

@@ -192,6 +192,12 @@ impl<'a> Node<'a> {
         &self.octets[start..end]
     }
 
+    /// Its RRsets as they are stored; equal if and only if the RRsets are.
+    pub(super) fn records(self) -> &'a [u8] {
+        let body = self.body();
+        if self.has(RRSETS) { &body[if self.has(CLIMB) { 4 } else { 0 }..] } else { &[] }
+    }
+
     /// The node's own octets.
     pub(super) fn whole(self) -> &'a [u8] {
         &self.octets[..self.body_at() + self.body().len()]

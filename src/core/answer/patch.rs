@@ -88,6 +88,17 @@ impl Patch {
     }
 }
 
+impl Soa {
+    /// The RDATA in wire format, names uncompressed.
+    pub fn data(&self) -> Vec<u8> {
+        let mut data = [self.primary.as_wire(), self.contact.as_wire()].concat();
+        for number in [self.serial.0, self.refresh, self.retry, self.expire, self.negative_ttl] {
+            data.extend_from_slice(&number.to_be_bytes());
+        }
+        data
+    }
+}
+
 impl Entry {
     /// An entry with these RRsets, sorted by type here; the caller gives each type once.
     pub fn fixed(mut rrsets: Vec<Rrset>) -> Self {

@@ -114,6 +114,17 @@ pub(super) fn slots(shard: &[u8]) -> impl Iterator<Item = (u32, u32)> + Clone {
     })
 }
 
+/// How many slots a shard has.
+pub(super) fn slot_count(shard: &[u8]) -> usize {
+    number(shard, 0) as usize
+}
+
+/// The node in one of these slots, if it has one.
+pub(super) fn slot_node(shard: &[u8], slot: usize) -> Option<Node<'_>> {
+    let offset = number(shard, SHARD_HEAD + slot * SLOT + 4);
+    (offset != 0).then(|| Node::at(shard, offset))
+}
+
 /// The nodes of one shard.
 pub(super) fn nodes_of(shard: &Shard) -> impl Iterator<Item = Node<'_>> {
     slots(shard).map(|(_, offset)| Node::at(shard, offset))

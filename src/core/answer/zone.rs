@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use crate::{
     check::zone::ZoneContents,
-    dns::{OwnerName, RecordType, Rrset, Ttl},
+    dns::{OwnerName, RecordType},
 };
 
 use super::{
-    levels::{LevelIndex, wire_label},
+    levels::LevelIndex,
     load::load,
-    node::{CUT, DNAME, EncodedRrset, Node, RRSETS, WITHHELD, encode_record},
+    node::{EncodedRrset, Node, encode_record},
     overlay::{CutDepths, Overlay, commit},
     patch::{Entry, Levels, Soa, ZonePatch},
     query_name::{descendant_hash, name_hash},
@@ -83,23 +83,6 @@ impl AuthoritativeZone {
         self.table.nodes
     }
 
-    /// Every name with its RRsets in canonical order (RFC 4034 section 6.1), as a transfer or a master file has
-    /// them, but for the SOA. Empty levels are CNAMEs here; names without RRsets are left out, and so are level
-    /// names of more than 255 octets and those below a delegation or a DNAME.
-    pub fn expanded(&self) -> Vec<(OwnerName, Vec<Rrset>)> {
-        let mut names = Vec::with_capacity(self.table.nodes);
-        for node in self.table.nodes() {
-            if let (true, Some(owner), Some(entry)) = (node.has(RRSETS), self.owner(node.key()), node.entry()) {
-                names.push((owner, entry.rrsets));
-            }
-            if let Some(ttl) = node.climb() {
-                self.expand_levels(node.key(), ttl, &mut names);
-            }
-        }
-        names.sort_by_cached_key(|(owner, _)| sort_key(owner));
-        names
-    }
-
     /// The addresses that `key`.apex holds itself, for additional sections; A before AAAA. None for level names
     /// and wildcards. `hash` is that of the whole name.
     #[inline]
@@ -157,57 +140,19 @@ impl AuthoritativeZone {
         commit(drafts, &mut self.table, hash);
     }
 
-    fn node(&self, key: &[u8]) -> Option<Node<'_>> {
+    pub(super) fn node(&self, key: &[u8]) -> Option<Node<'_>> {
         self.table.find::<false>(descendant_hash(self.apex.hash, key), key)
     }
 
     /// The owner name of a key; always a name, since it was made from one.
-    fn owner(&self, key: &[u8]) -> Option<OwnerName> {
+    pub(super) fn owner(&self, key: &[u8]) -> Option<OwnerName> {
         self.apex.name.prepend_wire(key).ok()
-    }
-
-    fn expand_levels(&self, global: &[u8], ttl: Ttl, names: &mut Vec<(OwnerName, Vec<Rrset>)>) {
-        let mut push = |key: &[u8], above: &[u8]| {
-            let (Some(owner), Some(target)) = (self.owner(key), self.owner(above)) else { return };
-            if !self.node(key).is_some_and(|node| node.has(RRSETS | WITHHELD)) && !self.is_occluded(key) {
-                names.push((owner, vec![Rrset::new(RecordType::CNAME, ttl, vec![target.as_wire().into()])]));
-            }
-        };
-        for (region, availability_zones) in &self.levels.levels().regions {
-            let region = wire_label(region);
-            let region_key = [global, &region].concat();
-            push(&region_key, global);
-            for availability_zone in availability_zones {
-                let below = [global, &wire_label(availability_zone)].concat();
-                // `a.zone.region` may also be the region level of the global name `a.zone`, which comes first.
-                if self.node(&below).is_none_or(|node| node.climb().is_none()) {
-                    push(&[&below[..], &region].concat(), &region_key);
-                }
-            }
-        }
-    }
-
-    /// True at or below a delegation, and below a DNAME.
-    fn is_occluded(&self, key: &[u8]) -> bool {
-        let mut rest = key;
-        while self.cuts.mask() != 0 {
-            let hiding = if rest.len() == key.len() { CUT } else { CUT | DNAME };
-            if self.node(rest).is_some_and(|node| node.has(hiding)) {
-                return true;
-            }
-            let Some(&length) = rest.first() else { break };
-            rest = &rest[1 + usize::from(length)..];
-        }
-        false
     }
 }
 
 impl Apex {
     fn new(name: &OwnerName, hash: u64, soa: &Soa) -> Self {
-        let mut data = [soa.primary.as_wire(), soa.contact.as_wire()].concat();
-        for number in [soa.serial.0, soa.refresh, soa.retry, soa.expire, soa.negative_ttl] {
-            data.extend_from_slice(&number.to_be_bytes());
-        }
+        let data = soa.data();
         let record = |ttl| {
             let mut octets = Vec::new();
             encode_record(&mut octets, RecordType::SOA, ttl, &data);
@@ -215,50 +160,5 @@ impl Apex {
         };
         let (positive, negative) = (record(soa.ttl), record(soa.ttl.min(soa.negative_ttl)));
         Self { name: name.clone(), hash, soa: soa.clone(), positive, negative }
-    }
-}
-
-/// Octets that compare as the names do in canonical order: labels from the right, each ended by a 0; octets 0 and
-/// 1 within a label are written as 1 and another.
-fn sort_key(name: &OwnerName) -> Box<[u8]> {
-    let labels: Vec<&[u8]> = name.labels().collect();
-    let mut key = Vec::with_capacity(name.as_wire().len());
-    for label in labels.into_iter().rev() {
-        for &octet in label {
-            match octet {
-                0 | 1 => key.extend([1, octet]),
-                _ => key.push(octet),
-            }
-        }
-        key.push(0);
-    }
-    key.into_boxed_slice()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sort_keys_compare_as_names_do() {
-        let texts = [
-            "example",
-            "a.example",
-            r"\000.a.example",
-            r"\001.a.example",
-            r"\002.a.example",
-            "b.example",
-            "ab.example",
-            r"a\000.example",
-            r"a\001.example",
-            r"\001\000.example",
-            r"*.example",
-            ".",
-        ];
-        let mut by_key: Vec<OwnerName> = texts.iter().map(|text| OwnerName::parse(text).expect("a name")).collect();
-        let mut by_order = by_key.clone();
-        by_key.sort_by_cached_key(sort_key);
-        by_order.sort();
-        assert_eq!(by_key, by_order);
     }
 }

@@ -180,6 +180,8 @@ finding_codes! {
     ZoneTtl = "zone-ttl", Warning;
     /// The same record twice.
     ZoneDuplicate = "zone-duplicate", Warning;
+    /// A zone that has changed while its serial has not moved forward: secondaries do not notice.
+    ZoneSerial = "zone-serial", Warning;
     /// A signed zone, which is not served yet.
     ZoneSigned = "zone-signed", Error;
 

@@ -31,7 +31,7 @@ use crate::{
     policy::{Condition, ListenerOptions, Policy},
     rcode::REFUSED,
     request::{CLASS_IN, Edns, HEADER, Question, read_plain_edns, read_question},
-    transfer::Transfer,
+    transfer::{Transfer, TransferHistory},
     tsig::TsigFailures,
 };
 
@@ -88,6 +88,7 @@ impl<'a> Reply<'a> {
 pub struct Responder {
     options: ListenerOptions,
     clock: Clock,
+    transfers: Arc<TransferHistory>,
     failures: Arc<TsigFailures>,
     name: QueryName,
     /// For names in additional sections.
@@ -105,7 +106,13 @@ impl Responder {
     pub fn with_clock(options: ListenerOptions, clock: Clock) -> Self {
         let out = vec![0; STREAM_PAYLOAD].into_boxed_slice();
         let (name, extra) = (QueryName::new(), QueryName::new());
-        Self { options, clock, failures: Arc::default(), name, extra, out }
+        Self { options, clock, transfers: Arc::default(), failures: Arc::default(), name, extra, out }
+    }
+
+    /// The same with the differences that incremental transfers are made of, and the transfers of all responders.
+    #[must_use]
+    pub fn with_transfers(self, transfers: Arc<TransferHistory>) -> Self {
+        Self { transfers, ..self }
     }
 
     /// Answers a request. Silence for what is shorter than a header, and for answers (two servers could otherwise

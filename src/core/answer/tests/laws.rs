@@ -117,12 +117,12 @@ fn build(state: &BTreeMap<OwnerName, Entry>, levels: &Levels) -> Snapshot {
         .expect("a good patch")
 }
 
-fn some_levels() -> Levels {
+pub(super) fn some_levels() -> Levels {
     levels(&[("r1", &["z1", "z2"]), ("r2", &["z1"])])
 }
 
 /// Names of few labels, so that they meet.
-fn owner() -> impl Strategy<Value = OwnerName> {
+pub(super) fn owner() -> impl Strategy<Value = OwnerName> {
     vec(select(vec!["a", "b", "*", "r1", "r2", "z1", "z2"]), 0..5).prop_map(|labels| {
         let mut labels = labels;
         labels.push(APEX);
@@ -130,7 +130,7 @@ fn owner() -> impl Strategy<Value = OwnerName> {
     })
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
+pub(super) fn entry() -> impl Strategy<Value = Entry> {
     let address = (any::<u8>(), 1_usize..3).prop_map(|(octet, count)| {
         let data = (0..count).map(|at| [192, 0, octet, u8::try_from(at).unwrap_or(0)].into()).collect();
         Rrset::new(RecordType::A, 180, data)

@@ -1,5 +1,6 @@
 //! Look-ups and changes, in presentation format.
 
+mod difference;
 mod laws;
 mod reference;
 

@@ -1,0 +1,247 @@
+//! Telling secondaries that a zone has changed (RFC 1996).
+//!
+//! ```text
+//!   SnapshotStore ──(looked at five times a second)──► serial moved? ──► one task for each zone and secondary
+//!                                                                           │
+//!        told ◄── answer ── try: 1 s, 2 s, 4 s, 8 s, 16 s ◄─────────────────┘
+//!          │                   └── no answer at all: down, said once
+//!          └── a second passes, then the newest serial, if it moved meanwhile
+//! ```
+//!
+//! One thread of its own does all of it, so that serving waits for nothing. A secondary that misses a NOTIFY still asks
+//! when the refresh time of the SOA is over; this only makes it earlier. RFC 1996 section 3.6 suggests 60 s between
+//! tries and five of them; a lost datagram would cost a minute then, so that the pauses begin at one second and double,
+//! five tries in all, as many as NSD and BIND make.
+
+mod exchange;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use mcdns_core::{answer::Soa, dns::OwnerName};
+use tokio::{
+    runtime,
+    sync::{Semaphore, watch},
+    task::{LocalSet, spawn_local},
+    time::sleep,
+};
+
+use crate::{
+    policy::{Policy, PolicyStore},
+    store::SnapshotStore,
+};
+
+use exchange::{Failure, Told, tell};
+
+/// How often the serials in force are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two notifications of one zone to one secondary, however often the zone changes.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same for a secondary that does not answer.
+const DOWN_PAUSE: Duration = Duration::from_mins(1);
+/// Notifications to one secondary that wait for an answer at a time; each has a socket.
+const AT_A_TIME: usize = 64;
+
+/// A server that is told of changes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secondary {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The key that the notification is signed with.
+    pub key: Option<OwnerName>,
+}
+
+/// What became of notifications, counted since the start.
+#[derive(Debug, Default)]
+pub struct Notifications {
+    sent: AtomicU64,
+    acknowledged: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// The numbers of [`Notifications`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotifyTotals {
+    /// Messages, repeated ones included.
+    pub sent: u64,
+    /// Serials that a secondary has heard of.
+    pub acknowledged: u64,
+    /// Serials that a secondary refused to hear of, or did not answer for.
+    pub failed: u64,
+}
+
+/// The thread that notifies. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the tasks share.
+struct Shared {
+    policies: PolicyStore,
+    counts: Arc<Notifications>,
+}
+
+/// Who is told what.
+#[derive(Default)]
+struct Book {
+    tasks: BTreeMap<(OwnerName, Secondary), watch::Sender<Soa>>,
+    gates: BTreeMap<SocketAddr, Rc<Semaphore>>,
+}
+
+impl Notifications {
+    /// What was counted.
+    pub fn totals(&self) -> NotifyTotals {
+        let [sent, acknowledged, failed] =
+            [&self.sent, &self.acknowledged, &self.failed].map(|count| count.load(Ordering::Relaxed));
+        NotifyTotals { sent, acknowledged, failed }
+    }
+}
+
+impl Notifier {
+    /// Tells every secondary of every zone at once, and from then on when a serial moves.
+    pub(crate) fn start(
+        store: &Arc<SnapshotStore>,
+        policies: &PolicyStore,
+        counts: Arc<Notifications>,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let store = Arc::clone(store);
+        let shared = Shared { policies: policies.clone(), counts };
+        let thread = thread::Builder::new().name("notify".to_owned()).spawn(move || {
+            runtime.block_on(follow(&store, shared, stopped));
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Notifier {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that notifies secondaries ended by a panic");
+        }
+    }
+}
+
+/// Looks at the serials until `stop` changes.
+async fn follow(store: &SnapshotStore, shared: Shared, mut stop: watch::Receiver<bool>) {
+    let shared = Rc::new(shared);
+    let local = LocalSet::new();
+    let look = async {
+        let mut book = Book::default();
+        let mut seen = None;
+        loop {
+            let policy = shared.policies.load();
+            let generation = store.generation();
+            let same = |(before, old): &(_, Arc<Policy>)| *before == generation && Arc::ptr_eq(old, &policy);
+            if !seen.as_ref().is_some_and(same) {
+                book.update(store, &policy, &shared);
+                seen = Some((generation, policy));
+            }
+            sleep(LOOK).await;
+        }
+    };
+    local
+        .run_until(async {
+            tokio::select! {
+                // An error means that the server is gone, which is a stop as well.
+                _ = stop.wait_for(|stop| *stop) => {}
+                () = look => {}
+            }
+        })
+        .await;
+}
+
+impl Book {
+    /// Starts what is new, says what has changed, and ends what is no longer wanted.
+    fn update(&mut self, store: &SnapshotStore, policy: &Policy, shared: &Rc<Shared>) {
+        let nobody = policy.other_zones.notify.is_empty() && policy.zones.values().all(|zone| zone.notify.is_empty());
+        if nobody {
+            self.tasks.clear();
+            return;
+        }
+        let mut before = std::mem::take(&mut self.tasks);
+        for zone in store.load().zones() {
+            for secondary in &policy.zone(zone.apex()).notify {
+                let key = (zone.apex().clone(), secondary.clone());
+                let sender = before.remove(&key).unwrap_or_else(|| self.spawn(&key, zone.soa(), shared));
+                sender.send_if_modified(|soa| {
+                    let moved = soa.serial != zone.soa().serial;
+                    if moved {
+                        soa.clone_from(zone.soa());
+                    }
+                    moved
+                });
+                self.tasks.insert(key, sender);
+            }
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        (apex, secondary): &(OwnerName, Secondary),
+        soa: &Soa,
+        shared: &Rc<Shared>,
+    ) -> watch::Sender<Soa> {
+        let (sender, soas) = watch::channel(soa.clone());
+        let gate = self.gates.entry(secondary.address).or_insert_with(|| Rc::new(Semaphore::new(AT_A_TIME)));
+        let (apex, secondary) = (apex.clone(), secondary.clone());
+        // It ends with the channel.
+        drop(spawn_local(keep_told(apex, secondary, soas, Rc::clone(shared), Rc::clone(gate))));
+        sender
+    }
+}
+
+/// Tells one secondary of one zone whenever its serial has moved.
+async fn keep_told(
+    apex: OwnerName,
+    secondary: Secondary,
+    mut soas: watch::Receiver<Soa>,
+    shared: Rc<Shared>,
+    gate: Rc<Semaphore>,
+) {
+    let mut down = false;
+    loop {
+        let outcome = tell(&apex, &secondary, &mut soas, &shared, &gate).await;
+        match outcome {
+            Ok(Told) => {
+                shared.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
+                if std::mem::take(&mut down) {
+                    tracing::info!(zone = %apex, secondary = %secondary.address, "a secondary takes NOTIFY again");
+                }
+            }
+            Err(failure) => {
+                shared.counts.failed.fetch_add(1, Ordering::Relaxed);
+                if !std::mem::replace(&mut down, true) {
+                    say_failure(&apex, &secondary, &failure);
+                }
+            }
+        }
+        sleep(if down { DOWN_PAUSE } else { PAUSE }).await;
+        if soas.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn say_failure(apex: &OwnerName, secondary: &Secondary, failure: &Failure) {
+    tracing::warn!(
+        zone = %apex,
+        secondary = %secondary.address,
+        reason = %failure,
+        "a secondary does not take NOTIFY; it learns of changes when it asks"
+    );
+}

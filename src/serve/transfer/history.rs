@@ -1,0 +1,222 @@
+//! What all listeners share about transfers: the last differences of every zone, and how many transfers are under way.
+//!
+//! ```text
+//!   zone:  serial 7 ──► 8 ──► 9 ──► 12          a chain: each difference starts where the one before ended
+//!            └─ forgotten ─┘  └── kept ──┘      (RFC 1995 section 5: old ones may be purged)
+//! ```
+//!
+//! A chain is bounded by number, by octets and by the size of its zone: past that, the whole zone is the shorter
+//! answer. Where a difference is missing, the chain starts anew behind the gap, and older secondaries get the zone as
+//! a whole. Only requests for transfers lock anything, for as long as it takes to copy a list of pointers.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use mcdns_core::{
+    answer::{AuthoritativeZone, Soa, ZoneDifference},
+    dns::{OwnerName, Serial},
+};
+
+/// A chain up to this size, in octets, is not compared with its zone.
+const SMALL_CHAIN: usize = 64 << 10;
+
+/// How much is kept and done at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Differences of one zone.
+    pub differences: usize,
+    /// Octets of them, as they are sent.
+    pub octets: usize,
+    /// Octets of all zones.
+    pub total_octets: usize,
+    /// Transfers that are under way at a time; each keeps the generation of its zone in memory.
+    pub concurrent: usize,
+}
+
+/// The last differences of all zones, and the transfers that are under way.
+#[derive(Debug, Default)]
+pub struct TransferHistory {
+    limits: TransferLimits,
+    zones: RwLock<Zones>,
+    under_way: Arc<AtomicUsize>,
+    counts: [AtomicU64; 5],
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransferTotals {
+    /// Whole zones that were asked for and given.
+    pub whole: u64,
+    /// Answers to IXFR that were differences.
+    pub incremental: u64,
+    /// Answers to IXFR that were the whole zone.
+    pub incremental_as_whole: u64,
+    /// Answers to IXFR that were the SOA alone.
+    pub up_to_date: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+}
+
+/// What a request for a transfer led to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Given {
+    Whole,
+    Incremental,
+    IncrementalAsWhole,
+    UpToDate,
+    Refused,
+}
+
+/// A place among the transfers that are under way, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit(Arc<AtomicUsize>);
+
+#[derive(Debug, Default)]
+struct Zones {
+    chains: BTreeMap<OwnerName, Chain>,
+    /// Octets of all chains.
+    octets: usize,
+}
+
+#[derive(Debug, Default)]
+struct Chain {
+    /// Each with its octets.
+    differences: VecDeque<(Arc<ZoneDifference>, usize)>,
+    octets: usize,
+}
+
+impl Default for TransferLimits {
+    /// 1,000 differences are more than a secondary misses that asks when it is told. BIND keeps as much as the zone,
+    /// Knot 20 MB; BIND runs 10 transfers at a time by default, which 200 zones after a restart make slow.
+    fn default() -> Self {
+        Self { differences: 1000, octets: 4 << 20, total_octets: 64 << 20, concurrent: 64 }
+    }
+}
+
+impl TransferHistory {
+    /// An empty history.
+    pub fn new(limits: TransferLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Takes up what is known from before, oldest first.
+    pub fn recover(&self, differences: impl IntoIterator<Item = Arc<ZoneDifference>>) {
+        let mut zones = self.write();
+        for difference in differences {
+            zones.push(difference, &self.limits, None);
+        }
+    }
+
+    /// Adds the difference that led to `zone`, which is about to be served. A gap before it, or none at all where the
+    /// serial did not move forward, makes the chain start anew.
+    pub fn record(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
+        self.write().push(difference, &self.limits, Some(zone));
+    }
+
+    /// The last serial that the chain of a zone leads to, if there is one.
+    pub fn last(&self, apex: &OwnerName) -> Option<Soa> {
+        let zones = self.read();
+        let (last, _) = zones.chains.get(apex)?.differences.back()?;
+        Some(last.to.clone())
+    }
+
+    /// Forgets what is known of a zone: it is no longer served, or it changed in an unknown way.
+    pub fn forget(&self, apex: &OwnerName) {
+        self.write().forget(apex);
+    }
+
+    /// The differences from one serial to another, oldest first; none if they are not known.
+    pub fn between(&self, apex: &OwnerName, from: Serial, to: Serial) -> Option<Vec<Arc<ZoneDifference>>> {
+        let zones = self.read();
+        let chain = &zones.chains.get(apex)?.differences;
+        let first = chain.iter().position(|(difference, _)| difference.from.serial == from)?;
+        let behind = first + chain.iter().skip(first).position(|(difference, _)| difference.to.serial == to)?;
+        Some(chain.range(first..=behind).map(|(difference, _)| Arc::clone(difference)).collect())
+    }
+
+    /// What was counted.
+    pub fn totals(&self) -> TransferTotals {
+        let count = |given: Given| self.counts[given as usize].load(Ordering::Relaxed);
+        TransferTotals {
+            whole: count(Given::Whole),
+            incremental: count(Given::Incremental),
+            incremental_as_whole: count(Given::IncrementalAsWhole),
+            up_to_date: count(Given::UpToDate),
+            refused: count(Given::Refused),
+        }
+    }
+
+    /// Transfers that are under way.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count(&self, given: Given) {
+        self.counts[given as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A place for one more transfer, unless there are too many.
+    pub(super) fn permit(&self) -> Option<Permit> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(&self.under_way));
+        (before < self.limits.concurrent).then_some(permit)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Zones> {
+        // Every update leaves the chains whole, so another thread's panic does not spoil them.
+        self.zones.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Zones> {
+        self.zones.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Zones {
+    fn push(&mut self, difference: Arc<ZoneDifference>, limits: &TransferLimits, zone: Option<&AuthoritativeZone>) {
+        let apex = difference.apex.clone();
+        let moves = difference.from.serial < difference.to.serial;
+        let continues = self.chains.get(&apex).is_none_or(|chain| {
+            chain.differences.back().is_none_or(|(last, _)| last.to.serial == difference.from.serial)
+        });
+        if !continues || !moves {
+            self.forget(&apex);
+        }
+        if !moves {
+            return;
+        }
+        let octets = difference.octets();
+        let chain = self.chains.entry(apex.clone()).or_default();
+        chain.differences.push_back((difference, octets));
+        chain.octets += octets;
+        self.octets += octets;
+        let weight = zone.filter(|_| chain.octets > SMALL_CHAIN).map_or(usize::MAX, AuthoritativeZone::weight);
+        let limit = limits.octets.min(weight);
+        while chain.octets > limit || self.octets > limits.total_octets || chain.differences.len() > limits.differences
+        {
+            let Some((_, octets)) = chain.differences.pop_front() else { break };
+            chain.octets -= octets;
+            self.octets -= octets;
+        }
+        if chain.differences.is_empty() {
+            self.chains.remove(&apex);
+        }
+    }
+
+    fn forget(&mut self, apex: &OwnerName) {
+        if let Some(chain) = self.chains.remove(apex) {
+            self.octets -= chain.octets;
+        }
+    }
+}
