@@ -140,8 +140,8 @@ fn nsd(folder: &Path, port: u16) -> anyhow::Result<String> {
 fn knot(folder: &Path, port: u16) -> anyhow::Result<String> {
     let home = folder.display();
     let mut text = format!(
-        "server:\n  listen: 127.0.0.1@{port}\n  rundir: \"{home}\"\n  nsid: \"{NSID}\"\n  udp-workers: 1\n  \
-         tcp-workers: 1\n  background-workers: 1\n  udp-max-payload: 1232\n\
+        "server:\n  listen: 127.0.0.1@{port}\n  rundir: \"{home}\"\n  identity: \"\"\n  version: \"\"\n  nsid: \"{NSID}\"\n  udp-workers: 1\n  \
+         tcp-workers: 1\n  background-workers: 1\n  udp-max-payload: 1232\n  edns-client-subnet: on\n\
          database:\n  storage: \"{home}/db\"\n\
          log:\n  - target: stderr\n    any: warning\n\
          mod-cookies:\n  - id: default\n    secret: 0x{COOKIE_SECRET}\n\
@@ -175,7 +175,7 @@ fn bind(folder: &Path, port: u16) -> anyhow::Result<String> {
     let mut text = format!(
         "options {{\n  directory \"{home}\";\n  pid-file none;\n  session-keyfile none;\n  \
          listen-on port {port} {{ 127.0.0.1; }};\n  listen-on-v6 {{ none; }};\n  recursion no;\n  \
-         minimal-responses yes;\n  minimal-any yes;\n  max-udp-size 1232;\n  edns-udp-size 1232;\n  \
+         minimal-responses no-auth;\n  minimal-any yes;\n  max-udp-size 1232;\n  edns-udp-size 1232;\n  \
          server-id \"{NSID}\";\n  version none;\n  hostname none;\n  notify no;\n  check-names primary ignore;\n  \
          check-integrity no;\n  allow-transfer {{ none; }};\n  allow-update {{ none; }};\n  answer-cookie yes;\n  \
          cookie-algorithm siphash24;\n  cookie-secret \"{COOKIE_SECRET}\";\n  dnssec-validation no;\n  \

@@ -18,11 +18,13 @@ pub mod compare;
 pub mod controls;
 pub mod draft;
 pub mod name;
+pub mod own;
 pub mod reply;
 pub mod script;
 pub mod tsig;
 pub mod zones;
 
+mod question;
 mod rdata;
 mod words;
 

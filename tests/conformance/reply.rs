@@ -109,7 +109,13 @@ impl Reply {
                         });
                     }
                     (2, tsig::TSIG) => reply.tsig = Some(tsig::read(message, start, data, at)?),
-                    _ => records.push((owner.text, ttl, class, record_type, rdata::print(message, record_type, data, at)?)),
+                    _ => records.push((
+                        owner.text,
+                        ttl,
+                        class,
+                        record_type,
+                        rdata::print(message, record_type, data, at)?,
+                    )),
                 }
             }
             check_rrsets(&records)?;

@@ -26,28 +26,24 @@ use anyhow::{Context, bail};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 use crate::{
-    draft::{AA, AD, CD, ClientSerial, Draft, Edns, OptionData, Query, Question, RA, RD, TC, Z},
-    name,
-    tsig::Signer,
-    words::{self, CLASSES, OPTIONS, RCODES, TYPES},
+    draft::Draft,
+    question::{known, question, raw},
+    words::{self, OPTIONS, RCODES},
 };
 
-/// Payload size of questions that do not name one: what the flag day of 2020 agreed on.
-const PAYLOAD: u16 = 1232;
 /// TSIG errors, whose numbers partly mean something else as RCODEs (RFC 8945 section 3).
-const TSIG_ERRORS: words::Words =
-    &[("NOERROR", 0), ("BADSIG", 16), ("BADKEY", 17), ("BADTIME", 18), ("BADTRUNC", 22)];
+const TSIG_ERRORS: words::Words = &[("NOERROR", 0), ("BADSIG", 16), ("BADKEY", 17), ("BADTIME", 18), ("BADTRUNC", 22)];
 
 /// Whom a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
     /// This project's own server.
     Mcdns,
-    /// NSD of NLnet Labs.
+    /// NSD.
     Nsd,
-    /// Knot DNS of CZ.NIC.
+    /// Knot DNS.
     Knot,
-    /// BIND of ISC.
+    /// BIND 9.
     Bind,
 }
 
@@ -103,6 +99,7 @@ pub enum Transport {
 
 /// An answer that is right.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line that a case may have or not")]
 pub struct Expected {
     /// As it stands in the file.
     pub text: Vec<String>,
@@ -425,8 +422,7 @@ impl Expected {
             "exact" => self.exact = true,
             "tsig" => {
                 let (error, signed) = rest.split_once(' ').context("`tsig ERROR signed` or `tsig ERROR unsigned`")?;
-                self.tsig =
-                    Some(TsigTest { error: known(TSIG_ERRORS, "", error)?, signed: signed == "signed" });
+                self.tsig = Some(TsigTest { error: known(TSIG_ERRORS, "", error)?, signed: signed == "signed" });
             }
             other => bail!("`{other}` is nothing that a case can say"),
         }
@@ -439,106 +435,6 @@ impl Step {
         let expected = Expected { flags: Some(Vec::new()), ..Expected::default() };
         Self { line, text: vec![text.to_owned()], drafts: vec![draft], transport, expected: vec![expected] }
     }
-}
-
-/// `name [class] type +options`
-fn question(text: &str, transport: &mut Transport) -> anyhow::Result<Query> {
-    let mut words = text.split_whitespace().peekable();
-    let name = name::to_wire(words.next().context("no name")?)?;
-    let mut class = 1;
-    if let Some(other) = words.peek().and_then(|word| words::number(CLASSES, "CLASS", word)) {
-        class = other;
-        words.next();
-    }
-    let record_type = known(TYPES, "TYPE", words.next().context("no type")?)?;
-    let question = Question { name, record_type, class };
-    let mut query = Query { flags: 0, question, serial: None, edns: None, extra: Vec::new(), signer: None };
-    for option in words {
-        let (option, value) = option.split_once('=').unwrap_or((option, ""));
-        set(&mut query, transport, option, value).with_context(|| format!("the option `{option}`"))?;
-    }
-    Ok(query)
-}
-
-fn set(query: &mut Query, transport: &mut Transport, option: &str, value: &str) -> anyhow::Result<()> {
-    let tcp = |slowly, half_close| match *transport {
-        Transport::Tcp { slowly: already, half_close: closed } => {
-            Transport::Tcp { slowly: slowly || already, half_close: half_close || closed }
-        }
-        _ => Transport::Tcp { slowly, half_close },
-    };
-    let flag = [("+aa", AA), ("+tc", TC), ("+rd", RD), ("+ra", RA), ("+z", Z), ("+ad", AD), ("+cd", CD)];
-    if let Some((_, bit)) = flag.iter().find(|(name, _)| *name == option) {
-        query.flags |= bit;
-        return Ok(());
-    }
-    match option {
-        "+tcp" => *transport = tcp(false, false),
-        "+slowly" => *transport = tcp(true, false),
-        "+halfclose" => *transport = tcp(false, true),
-        "+opcode" => query.flags |= value.parse::<u16>()? << 11,
-        "+soa" => {
-            query.serial = Some(match value {
-                "current" => ClientSerial::Current,
-                number => ClientSerial::Is(number.parse()?),
-            });
-        }
-        "+extra" => query.extra.push(HEXLOWER_PERMISSIVE.decode(value.as_bytes())?),
-        "+key" => {
-            let (algorithm, wrong_secret, skew, mac_octets) = (None, false, 0, None);
-            query.signer = Some(Signer { key: value.to_owned(), algorithm, wrong_secret, skew, mac_octets });
-        }
-        "+algorithm" | "+wrong-secret" | "+skew" | "+mac" => {
-            let signer = query.signer.as_mut().context("comes after +key")?;
-            match option {
-                "+algorithm" => signer.algorithm = Some(value.to_owned()),
-                "+wrong-secret" => signer.wrong_secret = true,
-                "+skew" => signer.skew = value.parse()?,
-                _ => signer.mac_octets = Some(value.parse()?),
-            }
-        }
-        _ => set_edns(query, option, value)?,
-    }
-    Ok(())
-}
-
-fn set_edns(query: &mut Query, option: &str, value: &str) -> anyhow::Result<()> {
-    let new = Edns { size: PAYLOAD, version: 0, flags: 0, options: Vec::new(), copies: 1 };
-    let edns = query.edns.get_or_insert(new);
-    match option {
-        "+edns" => {}
-        "+bufsize" => edns.size = value.parse()?,
-        "+version" => edns.version = value.parse()?,
-        "+do" => edns.flags |= 0x8000,
-        "+eflags" => edns.flags |= u16::from_str_radix(value, 16)?,
-        "+copies" => edns.copies = value.parse()?,
-        "+option" => {
-            let (code, data) = value.split_once(':').unwrap_or((value, ""));
-            let data = match data {
-                "again" => OptionData::Again,
-                digits => OptionData::Octets(HEXLOWER_PERMISSIVE.decode(digits.as_bytes())?),
-            };
-            edns.options.push((known(OPTIONS, "", code)?, data));
-        }
-        _ => bail!("is unknown"),
-    }
-    Ok(())
-}
-
-/// Octets in hexadecimal digits; `@name` is a name in wire format.
-fn raw(text: &str) -> anyhow::Result<Vec<u8>> {
-    let mut octets = Vec::new();
-    for word in text.split_whitespace() {
-        match word.strip_prefix('@') {
-            Some(name) => octets.extend(name::to_wire(name)?),
-            None => octets.extend(HEXLOWER_PERMISSIVE.decode(word.as_bytes())?),
-        }
-    }
-    Ok(octets)
-}
-
-fn known(words: words::Words, prefix: &str, word: &str) -> anyhow::Result<u16> {
-    words::number(words, prefix, word).with_context(|| format!("`{word}` is unknown"))
 }
 
 impl Who {
@@ -560,5 +456,53 @@ impl fmt::Display for Who {
             Self::Knot => "Knot",
             Self::Bind => "BIND",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CASE: &str = "=== A title\n> RFC 1 section 2: \"A sentence.\"\nask a.test A +rd +edns +tcp\nrcode NOERROR|silence\n\
+                        flags aa tc?\nanswer in order\n    a.test.  1 A  192.0.2.1\nor\nrcode REFUSED\n";
+
+    fn refused(text: &str) -> String {
+        read("x.txt", text).map_or_else(|error| format!("{error:#}"), |_| String::new())
+    }
+
+    #[test]
+    fn a_case_is_read_as_it_is_written() {
+        let cases = read("x.txt", CASE).expect("a case");
+        let [case] = cases.as_slice() else { panic!("{cases:?}") };
+        assert_eq!((case.title.as_str(), case.place().as_str()), ("A title", "x.txt:1"));
+        let step = &case.steps[0];
+        assert_eq!(step.transport, Transport::Tcp { slowly: false, half_close: false });
+        let [first, second] = step.expected.as_slice() else { panic!("{step:?}") };
+        assert!(first.silence && first.rcodes == [0] && second.rcodes == [5]);
+        assert_eq!(first.flags, Some(vec![("aa".to_owned(), false), ("tc".to_owned(), true)]));
+        assert_eq!(
+            (first.sections[0].mode, first.sections[0].records[0].as_str()),
+            (Mode::InOrder, "a.test. 1 A 192.0.2.1")
+        );
+    }
+
+    #[test]
+    fn what_a_case_cannot_say_is_refused_with_its_line() {
+        assert!(
+            refused(&CASE.replace("flags", "flog")).starts_with("line 5: "),
+            "{}",
+            refused(&CASE.replace("flags", "flog"))
+        );
+        assert!(refused(&CASE.replace("+rd", "+rx")).contains("+rx"));
+        assert!(refused(&CASE.replace("rcode REFUSED", "")).contains("no `rcode`"));
+        assert!(refused(&CASE.replace("> RFC", "# RFC")).contains("a sentence of an RFC"));
+    }
+
+    #[test]
+    fn a_case_that_all_controls_deviate_from_needs_a_reason() {
+        let deviates = format!("{CASE}deviates nsd, knot: because\ndeviates bind: too\n");
+        assert!(refused(&deviates).contains("`differs`"));
+        assert_eq!(refused(&format!("{deviates}differs: it is better\n")), "");
+        assert!(refused(&format!("{CASE}differs: it is better\n")).contains("`differs`"));
     }
 }

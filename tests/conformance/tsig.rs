@@ -33,16 +33,8 @@ pub struct Key {
 
 /// Every key that every server has. They are made for these tests and are secret to nobody.
 pub const KEYS: &[Key] = &[
-    Key {
-        name: "key-sha1.",
-        algorithm: "hmac-sha1",
-        secret: "Y29uZm9ybWFuY2UtMDEtMDEtMDE=",
-    },
-    Key {
-        name: "key-sha256.",
-        algorithm: "hmac-sha256",
-        secret: "Y29uZm9ybWFuY2UtY29uZm9ybWFuY2UtMDAwMDAwMDI=",
-    },
+    Key { name: "key-sha1.", algorithm: "hmac-sha1", secret: "Y29uZm9ybWFuY2UtMDEtMDEtMDE=" },
+    Key { name: "key-sha256.", algorithm: "hmac-sha256", secret: "Y29uZm9ybWFuY2UtY29uZm9ybWFuY2UtMDAwMDAwMDI=" },
     Key {
         name: "key-sha384.",
         algorithm: "hmac-sha384",
@@ -113,7 +105,7 @@ impl Signer {
         let algorithm = self.algorithm.as_deref().unwrap_or(own);
         let mut secret = BASE64.decode(key.map_or("c2VjcmV0", |key| key.secret).as_bytes())?;
         if self.wrong_secret {
-            secret.push(0);
+            secret.push(1);
         }
         let mac_key = hmac::Key::new(ring_algorithm(own)?, &secret);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("a clock before 1970")?.as_secs();

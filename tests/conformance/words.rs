@@ -69,15 +69,8 @@ pub(crate) const RCODES: Words = &[
 ];
 
 /// EDNS options (registry "DNS EDNS0 Option Codes (OPT)").
-pub(crate) const OPTIONS: Words = &[
-    ("NSID", 3),
-    ("ECS", 8),
-    ("EXPIRE", 9),
-    ("COOKIE", 10),
-    ("KEEPALIVE", 11),
-    ("PADDING", 12),
-    ("EDE", 15),
-];
+pub(crate) const OPTIONS: Words =
+    &[("NSID", 3), ("ECS", 8), ("EXPIRE", 9), ("COOKIE", 10), ("KEEPALIVE", 11), ("PADDING", 12), ("EDE", 15)];
 
 /// The number of a word; `TYPE123` and the like are numbers too (RFC 3597 section 5).
 pub(crate) fn number(words: Words, prefix: &str, word: &str) -> Option<u16> {
