@@ -17,7 +17,7 @@ use crate::{
     name,
     reply::{HEADER, Reply},
     script::{Case, Step, Transport},
-    tsig::Signature,
+    tsig::{Signature, Signer},
 };
 
 /// How long an answer may take; a server that is late by this is not there.
@@ -67,6 +67,45 @@ pub fn knows(address: SocketAddr, apex: &str) -> anyhow::Result<()> {
         bail!("{reply}");
     }
     Ok(())
+}
+
+/// The serial of a zone as a server has it now.
+///
+/// # Errors
+/// No answer, or one without a SOA.
+pub fn serial(address: SocketAddr, apex: &str) -> anyhow::Result<u32> {
+    let sent = soa_query(apex)?.encode(SENTINEL_ID, |_| Vec::new(), 0)?;
+    let reply = exchange(address, &sent.octets, PATIENCE)?;
+    let soa = reply.answer.first().context("no SOA to take the serial from")?;
+    Ok(soa.split(' ').nth(5).context("no serial")?.parse()?)
+}
+
+/// The records of a zone as a server gives them to AXFR: the SOA first, and the others in the order of their text.
+/// With a key, every signature is checked.
+///
+/// # Errors
+/// A refusal, a transfer that is not whole, a wrong signature.
+pub fn transfer(address: SocketAddr, apex: &str, key: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let mut query = soa_query(apex)?;
+    query.question.record_type = AXFR;
+    query.signer = key.map(Signer::new);
+    let step = Step {
+        line: 0,
+        text: Vec::new(),
+        drafts: vec![Draft::Query(Box::new(query))],
+        transport: Transport::Tcp { slowly: false, half_close: false },
+        expected: Vec::new(),
+    };
+    match ask(address, &step, &Given::new())?.1 {
+        Outcome::Answer(reply, None | Some(Ok(()))) if reply.rcode == 0 && reply.answer.len() > 1 => {
+            let mut records = reply.answer;
+            records.pop();
+            records[1..].sort();
+            Ok(records)
+        }
+        Outcome::Answer(reply, signature) => bail!("{signature:?}\n{reply}"),
+        Outcome::Silence(how) | Outcome::Broken(how) => bail!("{how}"),
+    }
 }
 
 fn story(case: &Case, step: &Step, outcome: &Outcome, found: &[Vec<String>]) -> String {
@@ -134,14 +173,10 @@ fn asked(step: &Step, sent: &[Sent]) -> Asked {
 
 /// The serial that the server has now, where the question needs it.
 fn current_serial(address: SocketAddr, query: &Query) -> anyhow::Result<u32> {
-    if query.serial != Some(ClientSerial::Current) {
-        return Ok(0);
+    match query.serial {
+        Some(ClientSerial::Current) => serial(address, &name::read(&query.question.name, 0)?.text),
+        _ => Ok(0),
     }
-    let apex = name::read(&query.question.name, 0)?.text;
-    let sent = soa_query(&apex)?.encode(SENTINEL_ID, |_| Vec::new(), 0)?;
-    let reply = exchange(address, &sent.octets, PATIENCE)?;
-    let soa = reply.answer.first().context("no SOA to take the serial from")?;
-    Ok(soa.split(' ').nth(5).context("no serial")?.parse()?)
 }
 
 fn exchange(address: SocketAddr, message: &[u8], patience: Duration) -> anyhow::Result<Reply> {
@@ -214,8 +249,9 @@ fn over_tcp(
         stream.shutdown(Shutdown::Write)?;
     }
     let mut answers = Answers::new(sent);
-    answers.transfer = matches!(&step.drafts[0],
-        Draft::Query(query) if matches!(query.question.record_type, IXFR | AXFR) && query.question.class == 1);
+    if let Draft::Query(query) = &step.drafts[0] {
+        answers.transfer = Some(query.question.record_type).filter(|asked| matches!(*asked, IXFR | AXFR));
+    }
     loop {
         let mut length = [0; 2];
         if let Err(error) = stream.read_exact(&mut length) {
@@ -252,7 +288,8 @@ fn over_stream(address: SocketAddr, sent: &[Sent]) -> anyhow::Result<Outcome> {
 struct Answers {
     /// IDs that have no answer yet.
     open: Vec<u16>,
-    transfer: bool,
+    /// AXFR or IXFR, which take more than one message.
+    transfer: Option<u16>,
     /// The first record of a transfer.
     first: Option<String>,
     signature: Option<Signature>,
@@ -265,7 +302,7 @@ impl Answers {
         let id = |sent: &Sent| sent.octets.get(..2).map_or(0, |id| u16::from_be_bytes([id[0], id[1]]));
         Self {
             open: sent.iter().map(id).collect(),
-            transfer: false,
+            transfer: None,
             first: None,
             signature: sent[0].signature.clone(),
             verdict: None,
@@ -292,12 +329,15 @@ impl Answers {
             }
         }
         let soa = |record: &String| record.split(' ').nth(2) == Some("SOA");
-        let goes_on = self.transfer && reply.rcode == 0 && {
+        let goes_on = self.transfer.filter(|_| reply.rcode == 0).is_some_and(|asked| {
             let first = self.first.get_or_insert_with(|| reply.answer.first().cloned().unwrap_or_default());
-            let whole = self.all.as_ref().map_or(0, |all| all.answer.len()) + reply.answer.len();
-            // One SOA alone says that there is nothing newer (RFC 1995 section 4).
-            soa(first) && whole > 1 && reply.answer.last() != Some(first) || whole == 0
-        };
+            match self.all.as_ref().map_or(0, |all| all.answer.len()) + reply.answer.len() {
+                0 => true,
+                // One SOA alone says that there is nothing newer (RFC 1995 section 2), or it is the first message.
+                1 => asked == AXFR,
+                _ => soa(first) && reply.answer.last() != Some(first),
+            }
+        });
         if !goes_on {
             self.open.remove(place);
         }

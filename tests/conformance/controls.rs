@@ -4,7 +4,9 @@
 use std::{
     fmt::Write as _,
     fs,
+    hash::{BuildHasher, Hasher, RandomState},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -24,6 +26,8 @@ use crate::{
 const STARTING: Duration = Duration::from_secs(15);
 /// Another program may take a port between its choice and its use.
 const ATTEMPTS: usize = 5;
+/// Ports for servers.
+const PORTS: Range<u16> = 10_000..32_000;
 /// Where Debian keeps servers, which is not on everybody's path.
 const FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
 /// What servers answer where they are asked for their name (RFC 5001).
@@ -203,15 +207,17 @@ fn bind(folder: &Path, port: u16) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A port of the loopback interface that is free for UDP and TCP.
+/// A port of the loopback interface that is free for UDP and TCP. It lies below those that systems give to clients
+/// (from 32,768 in Linux), so that no client takes it before the server does.
 ///
 /// # Errors
 /// None to be had.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    for _ in 0..100 {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-        let address = socket.local_addr().context("no address")?;
-        if TcpListener::bind(address).is_ok() {
+    for _ in 0..1000 {
+        // Keys of a new hasher are random, and differ in every call.
+        let chance = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORTS.start + u16::try_from(chance)?));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
             return Ok(address);
         }
     }

@@ -21,6 +21,7 @@ pub mod name;
 pub mod own;
 pub mod reply;
 pub mod script;
+pub mod secondaries;
 pub mod tsig;
 pub mod zones;
 

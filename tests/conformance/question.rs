@@ -67,10 +67,7 @@ fn set(query: &mut Query, transport: &mut Transport, option: &str, value: &str) 
             });
         }
         "+extra" => query.extra.push(HEXLOWER_PERMISSIVE.decode(value.as_bytes())?),
-        "+key" => {
-            let (algorithm, wrong_secret, skew, mac_octets) = (None, false, 0, None);
-            query.signer = Some(Signer { key: value.to_owned(), algorithm, wrong_secret, skew, mac_octets });
-        }
+        "+key" => query.signer = Some(Signer::new(value)),
         "+algorithm" | "+wrong-secret" | "+skew" | "+mac" => {
             let signer = query.signer.as_mut().context("comes after +key")?;
             match option {

@@ -98,6 +98,11 @@ pub struct Seen {
 }
 
 impl Signer {
+    /// One that signs as it should.
+    pub fn new(key: &str) -> Self {
+        Self { key: key.to_owned(), algorithm: None, wrong_secret: false, skew: 0, mac_octets: None }
+    }
+
     /// The message with its signature as last record.
     pub(crate) fn sign(&self, mut message: Vec<u8>) -> anyhow::Result<Sent> {
         let key = KEYS.iter().find(|key| key.name == self.key);
