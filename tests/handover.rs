@@ -99,7 +99,7 @@ fn over_udp(server: SocketAddr, question: &[u8]) -> bool {
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     socket.send_to(question, server).expect("sent");
     let mut answer = [0; 512];
-    socket.recv(&mut answer).is_ok_and(|length| length > question.len() && answer[3] & 15 == 0)
+    socket.recv(&mut answer).is_ok_and(|length| length > question.len() && answer[3] % 16 == 0)
 }
 
 fn over_tcp(server: SocketAddr, question: &[u8]) -> bool {
@@ -110,7 +110,7 @@ fn over_tcp(server: SocketAddr, question: &[u8]) -> bool {
         stream.write_all(&[&length.to_be_bytes(), question].concat())?;
         let mut head = [0; 6];
         stream.read_exact(&mut head)?;
-        Ok(head[5] & 15 == 0)
+        Ok(head[5] % 16 == 0)
     };
     ask().unwrap_or(false)
 }
