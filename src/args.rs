@@ -185,8 +185,21 @@ pub enum RecordsOutput {
 #[command(after_help = CHECK_EXAMPLES)]
 pub struct Check {
     /// Federation directories, master files, settings files
-    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present = "delegation", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub paths: Vec<PathBuf>,
+    /// Hold NS, glue and DS of the zone APEX at its parent against those of the PATHs, or of its servers where there is
+    /// no PATH; and see that each server answers
+    #[arg(long, value_name = "APEX", value_parser = owner_name)]
+    pub delegation: Option<OwnerName>,
+    /// With --delegation: ask this server of the parent zone; repeat it for more [default: those that a resolver finds]
+    #[arg(long, value_name = "ADDR", value_parser = server_address, requires = "delegation")]
+    pub parent: Vec<SocketAddr>,
+    /// With --delegation: ask this server of the zone; repeat it for more [default: those that its NS name]
+    #[arg(long, value_name = "ADDR", value_parser = server_address, requires = "delegation")]
+    pub server: Vec<SocketAddr>,
+    /// With --delegation: find servers with this resolver [default: the first of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDR", value_parser = server_address, requires = "delegation")]
+    pub resolver: Option<SocketAddr>,
     /// How to print findings
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = Output::Text)]
     pub output: Output,
@@ -403,7 +416,13 @@ Examples:
   mcdns check /etc/mcdns.yaml zones/examples/example.com.zone
       Settings and a master file
   mcdns check -o json /srv/federation
-      For a program";
+      For a program
+  mcdns check --delegation example.com
+      Whether the parent zone and the servers of example.com agree
+  mcdns check --delegation example.com zones/examples/example.com.zone --server 192.0.2.1
+      Before the servers are named at the parent: against a file, at an address of our own
+  mcdns check --delegation corp.example --parent 10.0.0.53 --resolver 10.0.0.54
+      In a private tree, whose parent zone is at 10.0.0.53";
 
 const LOOKUP_EXAMPLES: &str = "\
 Examples:

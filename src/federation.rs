@@ -11,6 +11,7 @@
 //! serials once in a thousand changes.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -101,6 +102,27 @@ impl Federation {
         }
         self.state = Some(state);
         Ok(objects)
+    }
+
+    /// Brings the state directory to disk and lets it go, for a successor. Nothing may be observed from now on.
+    ///
+    /// # Errors
+    ///
+    /// What could not be written.
+    pub fn release(&mut self) -> Result<()> {
+        self.differences = None;
+        if let Some(state) = self.state.take() {
+            state.shutdown()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the state directory that was let go again; what it holds is what is known.
+    pub fn take_back(&mut self, state: Arc<StateDirectory>, recovered: Recovered) {
+        self.history = recovered.history;
+        self.serials = recovered.serials;
+        self.differences = Some(Arc::clone(&state));
+        self.state = Some(state);
     }
 
     /// Takes in observations; an empty slice lets time pass.
@@ -222,7 +244,7 @@ impl Federation {
         let digest = self.digests.of(zone.apex(), self.engine.snapshot());
         let Some(last) = chain.differences.last().filter(|_| digest == Some(chain.digest)) else { return };
         let (from, to) = (last.to.clone(), zone.soa().clone());
-        if from.serial != to.serial && !(from.serial < to.serial) {
+        if !matches!(from.serial.partial_cmp(&to.serial), Some(Ordering::Less | Ordering::Equal)) {
             return;
         }
         self.store.transfers().recover(chain.differences);

@@ -1,10 +1,16 @@
 //! Logs on standard error.
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::{EnvFilter, Registry, fmt, prelude::*, reload};
 
 use crate::settings::LogFormat;
+
+/// Where the level is changed while the program runs.
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Starts logging. `level` is a level or a filter as of `tracing-subscriber` (`info,mcdns_serve=debug`).
 ///
@@ -13,6 +19,7 @@ use crate::settings::LogFormat;
 /// What is wrong with the filter.
 pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("`{level}` is no log level: {error}"))?;
+    let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let result = match format {
         LogFormat::Json => registry.with(fmt::layer().json().with_writer(io::stderr)).try_init(),
@@ -21,5 +28,21 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
             registry.with(fmt::layer().with_target(false).with_ansi(colours).with_writer(io::stderr)).try_init()
         }
     };
-    result.map_err(|error| format!("logging cannot start: {error}"))
+    result.map_err(|error| format!("logging cannot start: {error}"))?;
+    // A second start was refused above.
+    let _ = LEVEL.set(handle);
+    Ok(())
+}
+
+/// Changes the level of a log that was started.
+///
+/// # Errors
+///
+/// What is wrong with the filter; the level stays as it was.
+pub fn set_level(level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|error| format!("`{level}` is no log level: {error}"))?;
+    match LEVEL.get() {
+        Some(handle) => handle.reload(filter).map_err(|error| error.to_string()),
+        None => Err("logging was not started".to_owned()),
+    }
 }

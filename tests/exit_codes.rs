@@ -70,6 +70,15 @@ fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
         (&["explain", NAME, DEMO, "--history"], "cannot be used with"),
         (&["lookup", NAME, "NOTYPE"], "write a mnemonic such as A"),
         (&["completions", "tcl"], "bash"),
+        (&["check"], "<PATH>"),
+        (&["check", DEMO, "--parent", "192.0.2.1"], "--delegation"),
+        (&["check", "--delegation", "example.com", "--parent", "ns1.example"], "write an IP address"),
+        (&["check", "--delegation", ".", "--parent", "127.0.0.1:1"], "the root zone has no parent"),
+        (
+            &["check", "--delegation", "example.org", DEMO, "--parent", "127.0.0.1:1"],
+            "no path has the zone example.org",
+        ),
+        (&["check", "--delegation", "example.com", "--parent", "127.0.0.1:0"], "can be asked (127.0.0.1:0: "),
     ] {
         refused(arguments, part);
     }
@@ -144,6 +153,19 @@ fn refused_settings_end_every_command_with_2() {
         ("version: 2\n", "version"),
         ("version: 1\nadmin: {listen: localhost:80}\n", "admin.listen"),
         ("version: [1\n", "settings.yaml:"),
+        (
+            "version: 1\nserve:\n  listen: [{address: 127.0.0.1:0, transports: [dot], certificate: c.pem, key: k.pem}]\n",
+            "settings.yaml:3:67: error[refused-setting]: serve.listen[0].certificate: the certificate file c.pem cannot be \
+             read: No such file",
+        ),
+        (
+            "version: 1\nserve: {keys: [{name: k, secretFile: k.key}]}\n",
+            "settings.yaml:2:38: error[refused-setting]: serve.keys[0].secretFile: the secret file k.key cannot be read",
+        ),
+        (
+            "version: 1\nserve: {transfer: {keys: [k]}}\n",
+            "settings.yaml:2:27: error[refused-setting]: serve.transfer.keys[0]: there is no key `k`",
+        ),
     ] {
         fs::write(&file, settings).expect("a settings file");
         for arguments in [

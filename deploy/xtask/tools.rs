@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Package {
     name: &'static str,
-    /// A program of it that proves it is there.
+    /// A program of it that proves it is there, or the path of another file where it has no program.
     program: &'static str,
     /// What it is for.
     purpose: &'static str,
@@ -33,6 +33,7 @@ pub(crate) enum NeededBy {
 
 /// Every Debian package that the project uses, beside a C compiler for Rust's own needs.
 const PACKAGES: &[Package] = &[
+    Package { name: "bind9", program: "named", purpose: "a name server to compare with", needed_by: NeededBy::Tests },
     Package {
         name: "bind9-utils",
         program: "named-checkzone",
@@ -40,6 +41,19 @@ const PACKAGES: &[Package] = &[
         needed_by: NeededBy::Tests,
     },
     Package { name: "bind9-dnsutils", program: "dig", purpose: "asks as a user does", needed_by: NeededBy::Tests },
+    Package {
+        name: "knot-dnsutils",
+        program: "kdig",
+        purpose: "asks over TLS, HTTPS and QUIC as a user does",
+        needed_by: NeededBy::Tests,
+    },
+    Package { name: "curl", program: "curl", purpose: "asks over HTTPS as a browser does", needed_by: NeededBy::Tests },
+    Package {
+        name: "openssl",
+        program: "openssl",
+        purpose: "shakes hands in every version of TLS",
+        needed_by: NeededBy::Tests,
+    },
     Package {
         name: "knot-dnssecutils",
         program: "kzonecheck",
@@ -53,6 +67,8 @@ const PACKAGES: &[Package] = &[
         purpose: "a fourth opinion on the golden zones; a name server to compare with",
         needed_by: NeededBy::Tests,
     },
+    Package { name: "knot", program: "knotd", purpose: "a name server to compare with", needed_by: NeededBy::Tests },
+    Package { name: "pdns-server", program: "pdns_server", purpose: "a secondary of ours", needed_by: NeededBy::Tests },
     Package {
         name: "python3-dnspython",
         // It has no program: this is where its library lies, seen from where programs do.
@@ -67,10 +83,22 @@ const PACKAGES: &[Package] = &[
         needed_by: NeededBy::Tests,
     },
     Package {
-        name: "knot",
-        program: "knotd",
-        purpose: "a name server to compare with",
-        needed_by: NeededBy::Benchmarks,
+        name: "fstrm-bin",
+        program: "fstrm_capture",
+        purpose: "takes what is sent with dnstap",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
+        name: "pdns-backend-sqlite3",
+        program: "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql",
+        purpose: "where that secondary keeps its zones",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
+        name: "sqlite3",
+        program: "sqlite3",
+        purpose: "makes the database of that secondary",
+        needed_by: NeededBy::Tests,
     },
     Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers", needed_by: NeededBy::Benchmarks },
 ];

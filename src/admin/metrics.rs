@@ -1,20 +1,37 @@
 //! Metrics, in the exposition format of Prometheus.
 //!
-//! The hot path counts in cells of its own ([`Counters`]); they are read when somebody asks. Labels are bounded:
-//! transport and RCODE, severity. Never owner names or error texts.
+//! What happens now and then is counted here. Others, the hot path above all, count in cells of their own that are
+//! read when somebody asks; a component of that kind hands in a function with [`Metrics::add`]. Labels are bounded:
+//! transport, zone, RCODE, severity. Never owner names or error texts.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use anyhow::Result;
 use mcdns_core::{answer::Snapshot, check::Severity};
-use mcdns_serve::{Counters, TransportTotals};
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use mcdns_serve::Counters;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::Sources;
+use super::{Sources, families::Families, server_metrics};
 use crate::federation::Federation;
 
 /// Upper bounds of the time from observations to the snapshot, in seconds.
 const UPDATE_SECONDS: &[f64] = &[0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
+
+/// Appends what a component counts.
+type Collect = Box<dyn Fn(&mut Families) + Send>;
+
+/// Components that count in their own way.
+#[derive(Default)]
+struct Components(Mutex<Vec<Collect>>);
+
+impl fmt::Debug for Components {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Components").finish_non_exhaustive()
+    }
+}
 
 /// All metrics of this program.
 #[derive(Debug)]
@@ -31,6 +48,7 @@ pub struct Metrics {
     stale_sources: IntGauge,
     state_problems: IntGauge,
     state_waiting: IntGauge,
+    components: Components,
 }
 
 impl Metrics {
@@ -72,7 +90,13 @@ impl Metrics {
             stale_sources,
             state_problems,
             state_waiting,
+            components: Components::default(),
         })
+    }
+
+    /// Asks `collect` too, whenever somebody asks for metrics.
+    pub fn add(&self, collect: impl Fn(&mut Families) + Send + 'static) {
+        self.components.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
     }
 
     /// Counts one batch that was taken in.
@@ -87,7 +111,7 @@ impl Metrics {
         snapshot: &Snapshot,
         federation: Option<&Federation>,
         sources: &Sources,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<String> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(snapshot.generation().0).unwrap_or(i64::MAX));
         self.zones.set(number(snapshot.zones().count()));
@@ -106,73 +130,12 @@ impl Metrics {
                 self.state_waiting.set(number(status.waiting));
             }
         }
-        let mut families = self.registry.gather();
-        families.extend(self.server_families()?);
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&families, &mut text)?;
-        Ok(text)
-    }
-
-    /// The counters of the server, as families made anew each time.
-    fn server_families(&self) -> Result<Vec<prometheus::proto::MetricFamily>> {
-        let registry = Registry::new();
-        let by_transport = |name: &str, help: &str| -> Result<IntCounterVec> {
-            let counter = IntCounterVec::new(Opts::new(name, help), &["transport"])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let queries = by_transport("mcdns_dns_queries_total", "Messages that came in")?;
-        let dropped = by_transport("mcdns_dns_dropped_total", "Messages that got no answer")?;
-        let truncated = by_transport("mcdns_dns_truncated_total", "Answers with TC set")?;
-        let unsent = by_transport("mcdns_dns_unsent_total", "Answers that could not be sent")?;
-        let panics = by_transport("mcdns_dns_panics_total", "Queries lost to a fault of the program")?;
-        let connections = by_transport("mcdns_dns_connections_total", "Connections that were taken")?;
-        let refused = by_transport("mcdns_dns_connections_refused_total", "Connections closed because of too many")?;
-        let answers =
-            IntCounterVec::new(Opts::new("mcdns_dns_answers_total", "Answers by RCODE"), &["transport", "rcode"])?;
-        registry.register(Box::new(answers.clone()))?;
-        let totals = self.counters.sum();
-        for (transport, totals) in [("udp", &totals.udp), ("tcp", &totals.tcp)] {
-            let TransportTotals {
-                queries: queries_total,
-                dropped: dropped_total,
-                truncated: truncated_total,
-                unsent: unsent_total,
-                panics: panics_total,
-                connections: connections_total,
-                connections_refused: refused_total,
-                rcodes,
-            } = totals;
-            for (counter, total) in [
-                (&queries, queries_total),
-                (&dropped, dropped_total),
-                (&truncated, truncated_total),
-                (&unsent, unsent_total),
-                (&panics, panics_total),
-                (&connections, connections_total),
-                (&refused, refused_total),
-            ] {
-                counter.with_label_values(&[transport]).inc_by(*total);
-            }
-            for (rcode, total) in rcodes.iter().enumerate().filter(|(_, total)| **total > 0) {
-                answers.with_label_values(&[transport, &rcode_name(rcode)]).inc_by(*total);
-            }
+        let mut families = Families::default();
+        server_metrics::collect(&self.counters, snapshot, &mut families);
+        for collect in self.components.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            collect(&mut families);
         }
-        Ok(registry.gather())
-    }
-}
-
-/// Mnemonic of the IANA registry.
-fn rcode_name(rcode: usize) -> String {
-    match rcode {
-        0 => "NOERROR".to_owned(),
-        1 => "FORMERR".to_owned(),
-        2 => "SERVFAIL".to_owned(),
-        3 => "NXDOMAIN".to_owned(),
-        4 => "NOTIMP".to_owned(),
-        5 => "REFUSED".to_owned(),
-        6 => "YXDOMAIN".to_owned(),
-        16 => "BADVERS".to_owned(),
-        other => other.to_string(),
+        let all: Vec<_> = self.registry.gather().into_iter().chain(families.gathered()).collect();
+        Ok(TextEncoder::new().encode_to_string(&all)?)
     }
 }

@@ -9,7 +9,10 @@
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
 
+mod families;
 mod metrics;
+mod server_metrics;
+mod vitals;
 
 use std::{
     net::SocketAddr,
@@ -27,11 +30,12 @@ use mcdns_core::{
     check::Finding,
     dns::{OwnerName, RecordType},
 };
-use mcdns_serve::{Counters, SnapshotStore};
+use mcdns_serve::{Server, SnapshotStore};
 use serde::Deserialize;
 
 use crate::{commands::explain::explained, federation::Federation, output::plural};
 
+pub use families::{Buckets, Families, Family};
 pub use metrics::Metrics;
 
 /// What the admin port reads; shared with whoever changes it.
@@ -61,17 +65,19 @@ struct NameQuery {
 }
 
 impl Admin {
-    /// An admin port over what `store` serves and `counters` counts; with a federation, it explains too.
+    /// An admin port over what `store` serves and `server` counts; with a federation, it explains too.
     ///
     /// # Errors
     ///
     /// Metrics that contradict each other, which is a fault of the program.
     pub fn new(
         store: Arc<SnapshotStore>,
-        counters: Counters,
+        server: &Server,
         federation: Option<Arc<Mutex<Federation>>>,
     ) -> anyhow::Result<Self> {
-        let metrics = Metrics::new(counters)?;
+        let metrics = Metrics::new(server.counters().clone())?;
+        let (vitals, transfers) = (server.vitals().clone(), Arc::clone(store.transfers()));
+        metrics.add(move |families| vitals::collect(&vitals, &transfers, families));
         Ok(Self { store, federation, metrics, sources: Mutex::default() })
     }
 

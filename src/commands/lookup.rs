@@ -2,34 +2,20 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
-use hickory_proto::{
-    op::{Message, MessageType, OpCode, Query},
-    rr::{DNSClass, Name, RData, RecordType},
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
-    time::timeout,
-};
+use hickory_proto::rr::{Name, RData, RecordType};
+use mcdns_serve::Service;
 
-use super::{Outcome, answer::mnemonic, small_runtime};
+use super::{Outcome, answer::mnemonic, ask, small_runtime};
 use crate::{
     args::{self, Arguments},
     output::{Output, Paint},
     settings::Settings,
 };
-
-/// How long one try waits for an answer.
-const TRY: Duration = Duration::from_secs(2);
-/// How often a query is sent over UDP before the server counts as silent.
-const TRIES: usize = 2;
-/// Largest answer over UDP that is asked for (RFC 9715 section 3.1).
-const UDP_LIMIT: u16 = 1232;
 
 /// What to ask, and whom.
 #[derive(Debug)]
@@ -51,7 +37,8 @@ pub(super) fn lookup(
 ) -> Result<Outcome> {
     let mut servers = wanted.server.clone();
     if arguments.settings_file().is_some() {
-        servers.extend(&settings.listen.value);
+        let plain = settings.listen.value.iter().filter(|listener| listener.service == Service::Plain);
+        servers.extend(plain.map(|listener| listener.address));
     }
     let types = match wanted.record_type {
         Some(record_type) => vec![RecordType::from(record_type.0)],
@@ -160,12 +147,7 @@ fn rows_of(output: Output, server: SocketAddr, asked: RecordType, said: &Said, t
 
 /// Asks one server: UDP, and TCP where the answer is truncated.
 async fn ask(server: SocketAddr, name: &Name, record_type: RecordType) -> Result<Said> {
-    let request = request(name, record_type, false);
-    let octets = request.to_vec().context("the query cannot be encoded")?;
-    let mut answer = over_udp(server, &octets, &request).await?;
-    if answer.truncation {
-        answer = timeout(TRY, over_tcp(server, &octets)).await.context("no answer over TCP")??;
-    }
+    let answer = ask::ask(server, name, record_type).await?;
     let records = answer.answers.iter().map(|record| {
         let data = record.data.to_string();
         let owner = record.name.to_string();
@@ -174,58 +156,14 @@ async fn ask(server: SocketAddr, name: &Name, record_type: RecordType) -> Result
     Ok(Said { status: mnemonic(answer.response_code), records: records.collect() })
 }
 
-fn request(name: &Name, record_type: RecordType, recursion: bool) -> Message {
-    let id = u16::try_from(Instant::now().elapsed().as_nanos() % 65_536).unwrap_or_default() ^ 0x5a5a;
-    let mut message = Message::new(id, MessageType::Query, OpCode::Query);
-    message.metadata.recursion_desired = recursion;
-    let mut query = Query::query(name.clone(), record_type);
-    query.set_query_class(DNSClass::IN);
-    message.add_query(query);
-    let edns = message.edns.get_or_insert_with(hickory_proto::op::Edns::new);
-    edns.set_max_payload(UDP_LIMIT);
-    message
-}
-
-async fn over_udp(server: SocketAddr, octets: &[u8], request: &Message) -> Result<Message> {
-    let local: SocketAddr =
-        if server.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
-    let socket = UdpSocket::bind(local).await.context("no socket")?;
-    socket.connect(server).await.context("cannot be reached")?;
-    let mut buffer = vec![0; 65_535];
-    for _ in 0..TRIES {
-        socket.send(octets).await.context("cannot be reached")?;
-        let deadline = tokio::time::Instant::now() + TRY;
-        while let Ok(received) = tokio::time::timeout_at(deadline, socket.recv(&mut buffer)).await {
-            let length = received.context("cannot be reached")?;
-            // Anything that is no answer to this question is somebody else's.
-            match Message::from_vec(&buffer[..length]) {
-                Ok(answer) if answer.metadata.id == request.metadata.id => return Ok(answer),
-                _ => {}
-            }
-        }
-    }
-    bail!("no answer")
-}
-
-async fn over_tcp(server: SocketAddr, octets: &[u8]) -> Result<Message> {
-    let mut stream = TcpStream::connect(server).await.context("cannot be reached over TCP")?;
-    let length = u16::try_from(octets.len()).context("the query is too long")?;
-    stream.write_all(&length.to_be_bytes()).await?;
-    stream.write_all(octets).await?;
-    let length = stream.read_u16().await?;
-    let mut answer = vec![0; usize::from(length)];
-    stream.read_exact(&mut answer).await?;
-    Message::from_vec(&answer).context("the answer cannot be read")
-}
-
 /// The addresses of all servers of the zone that a name is in, found with the system's resolver.
 async fn servers_of(name: &Name) -> Result<Vec<SocketAddr>> {
     let help = "name a server with --server ADDR:PORT (the demo listens on 127.0.0.1:5300)";
     let resolver =
-        system_resolver().with_context(|| format!("no resolver is set up on this machine\n  help: {help}"))?;
+        ask::system_resolver().with_context(|| format!("no resolver is set up on this machine\n  help: {help}"))?;
     let mut apex = name.clone();
     let names = loop {
-        let found = recurse(resolver, &apex, RecordType::NS).await;
+        let found = ask::recurse(resolver, &apex, RecordType::NS).await;
         let found = found.with_context(|| format!("the servers of {name} cannot be found\n  help: {help}"))?;
         let targets: Vec<Name> = found
             .into_iter()
@@ -244,16 +182,7 @@ async fn servers_of(name: &Name) -> Result<Vec<SocketAddr>> {
     };
     let mut servers = Vec::new();
     for server in names {
-        for record_type in [RecordType::A, RecordType::AAAA] {
-            for data in recurse(resolver, &server, record_type).await.unwrap_or_default() {
-                let address: Option<IpAddr> = match data {
-                    RData::A(address) => Some(address.0.into()),
-                    RData::AAAA(address) => Some(address.0.into()),
-                    _ => None,
-                };
-                servers.extend(address.map(|address| SocketAddr::new(address, 53)));
-            }
-        }
+        servers.extend(ask::addresses(resolver, &server).await.into_iter().map(|address| SocketAddr::new(address, 53)));
     }
     servers.sort();
     servers.dedup();
@@ -261,24 +190,4 @@ async fn servers_of(name: &Name) -> Result<Vec<SocketAddr>> {
         bail!("no server of {apex} has an address\n  help: {help}");
     }
     Ok(servers)
-}
-
-async fn recurse(resolver: SocketAddr, name: &Name, record_type: RecordType) -> Result<Vec<RData>> {
-    let request = request(name, record_type, true);
-    let octets = request.to_vec().context("the query cannot be encoded")?;
-    let answer = over_udp(resolver, &octets, &request).await?;
-    Ok(answer
-        .answers
-        .into_iter()
-        .filter(|record| record.record_type() == record_type)
-        .map(|record| record.data)
-        .collect())
-}
-
-/// The first `nameserver` of resolv.conf(5).
-fn system_resolver() -> Option<SocketAddr> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").ok()?;
-    let mut addresses = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
-    let address = addresses.find_map(|rest| rest.trim().parse::<IpAddr>().ok())?;
-    Some(SocketAddr::new(address, 53))
 }

@@ -1,11 +1,15 @@
 //! The commands: a page of wiring each.
 
 mod answer;
+mod answering;
+mod ask;
 mod check;
+mod delegation;
 pub(crate) mod explain;
 mod load;
 mod lookup;
 mod records;
+mod reload;
 mod run;
 mod serve;
 mod zone_files;
@@ -87,6 +91,9 @@ fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
 }
 
 fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {
+    if matches!(arguments.command, Command::Run(_) | Command::Serve(_) | Command::Settings(_)) {
+        output.findings(&settings.warnings);
+    }
     match &arguments.command {
         Command::Run(_) => run::run(settings, output),
         Command::Serve(serve) => serve::serve(&serve.files, &settings, output),

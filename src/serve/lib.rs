@@ -3,7 +3,8 @@
 //! ```text
 //!   UDP sockets, one per core ─┐              ┌─ SnapshotStore ◄── patches, from the one thread that computes
 //!                              ├─► Responder ◄┘     (one atomic pointer; readers never wait)
-//!   TCP listeners ─────────────┘      │
+//!   streams: TCP, TLS,         │
+//!   HTTPS, QUIC ───────────────┘      │
 //!                                     └─► answer, or nothing (RFC 1034 4.3.2, 2308, 4592, 6672, 6891, 9471)
 //! ```
 //!
@@ -11,18 +12,26 @@
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
-//! Refused for now: zone transfers, updates, notifies (RCODE REFUSED or NOTIMP). The kernel chooses the source
-//! address of UDP answers, so listen on addresses and not on wildcards where a machine has several.
+//! What the server does is told by [`Counters`], which every thread keeps for itself, and by samples: a query log and
+//! dnstap ([`TapStore`]), written by threads of their own.
+//!
+//! Refused for now: updates (RCODE NOTIMP).
 
 mod access;
 mod client;
 mod clock;
 mod counters;
+mod dnstap;
 mod edns;
+mod handover;
 mod listener;
 mod message;
 mod notify;
+mod packet_info;
 mod policy;
+mod ports;
+mod privileges;
+mod query_log;
 mod rate_limit;
 mod rcode;
 mod request;
@@ -30,7 +39,8 @@ mod respond;
 mod server;
 mod sockets;
 mod store;
-mod tcp;
+mod streams;
+mod taps;
 mod transfer;
 mod tsig;
 mod udp;
@@ -38,16 +48,26 @@ mod udp;
 pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};
 pub use clock::Clock;
-pub use counters::{Counters, RCODES, Totals, TransportTotals};
+pub use counters::{
+    Cells, Counters, LATENCY_BOUNDS, RCODES, Received, SIZE_BOUNDS, Totals, TransportTotals, ZoneOutcome, ZoneTotals,
+};
+pub use dnstap::{Dnstap, DnstapOutput};
 pub use edns::{COOKIE_SECRET, CookieSecrets};
+pub use handover::{HandOver, HandOverError, Inherited, PATIENCE, Predecessor};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::{Notifications, NotifyTotals, Secondary};
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
-pub use rate_limit::RateLimit;
+pub use ports::Ports;
+pub use privileges::{PrivilegeError, drop_privileges};
+pub use query_log::{LineFormat, QueryLog};
+pub use rate_limit::{RateLimit, RateLimitTotals};
+pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
-pub use server::Server;
+pub use server::{Server, Vitals};
 pub use sockets::BindError;
 pub use store::SnapshotStore;
+pub use streams::CertificateError;
+pub use taps::{TapError, TapStore, TapTotals};
 pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
 pub use tsig::{
     Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,

@@ -130,7 +130,7 @@ impl<'a> Message<'a> {
     /// Takes all records out again, so that the header and the question stay, which end at `question_end`.
     pub(crate) fn keep_question(&mut self, question_end: usize) {
         self.at = question_end;
-        self.counts = ONE_QUESTION;
+        self.counts &= ONE_QUESTION;
     }
 
     /// What is written so far.

@@ -2,12 +2,13 @@
 
 use std::{
     fmt::Write as _,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, Cache};
@@ -16,51 +17,71 @@ use tokio::{runtime, sync::watch};
 use crate::{
     client::{Client, Transport},
     counters::Counters,
+    handover::{Inherited, Offer},
     listener::Listener,
     notify::{Notifications, Notifier},
     policy::{Policy, PolicyStore},
+    ports::{Port, Ports},
+    rate_limit::{RateLimit, RateLimitTotals, RateLimiter},
     respond::{Answer, Responder},
-    sockets::{BindError, bind_both, refused, udp_socket},
+    sockets::BindError,
     store::SnapshotStore,
-    tcp,
+    streams::{self, CertificateError, Certificates, StreamListener},
     tsig::TsigFailures,
-    udp::{self, Handler},
+    udp::{self, Handler, Phase, Worker},
 };
 
-/// A DNS server on UDP and TCP. It stops when it is dropped.
+/// Time for what is under way when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A DNS server on UDP and over streams. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
+    vitals: Vitals,
+    notifier: Option<Notifier>,
+    certificates: Certificates,
+    phase: Arc<Phase>,
+    /// How long what is under way may take.
+    stop_streams: watch::Sender<Option<Duration>>,
+    threads: Vec<JoinHandle<()>>,
+    /// All sockets once more, for a successor; closed with the server.
+    offer: Arc<Offer>,
+}
+
+/// What a server tells of itself beside its [`Counters`]; a clone sees the same, and stays readable when the server is
+/// gone.
+#[derive(Debug, Clone, Default)]
+pub struct Vitals {
+    limiter: Arc<RateLimiter>,
     tsig_failures: Arc<TsigFailures>,
     notifications: Arc<Notifications>,
-    notifier: Option<Notifier>,
-    stop: Arc<AtomicBool>,
-    stop_tcp: watch::Sender<bool>,
-    threads: Vec<JoinHandle<()>>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Listens on `listeners` and starts to answer from what `store` holds under `policy`, with so many threads for
-    /// UDP on each address and for TCP (at least one).
+    /// UDP on each address and for all streams (at least one).
     pub fn bind(
         listeners: &[Listener],
         workers: usize,
         store: &Arc<SnapshotStore>,
         policy: &PolicyStore,
     ) -> Result<Self, BindError> {
-        let failures = Arc::<TsigFailures>::default();
-        let mut server = Self::bind_with(listeners, workers, |listener| Live {
-            store: Arc::clone(store),
-            policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone())
-                .with_transfers(Arc::clone(store.transfers()))
-                .with_tsig_failures(Arc::clone(&failures)),
-        })?;
-        server.tsig_failures = failures;
-        let counts = Arc::clone(&server.notifications);
-        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
-        Ok(server)
+        Self::bind_inheriting(listeners, workers, store, policy, &mut Inherited::default())
+    }
+
+    /// The same with the sockets of a predecessor, as far as `listeners` has their addresses; the others stay in
+    /// `inherited` and are closed with it.
+    pub fn bind_inheriting(
+        listeners: &[Listener],
+        workers: usize,
+        store: &Arc<SnapshotStore>,
+        policy: &PolicyStore,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
+        Ports::open(listeners, workers, inherited)?.start(store, policy, inherited)
     }
 
     /// The addresses that are listened on, with the ports that were found for port 0.
@@ -68,110 +89,200 @@ impl Server {
         &self.addresses
     }
 
-    /// What was counted so far; stays readable when the server is gone.
+    /// What was counted so far; stays readable when the server is gone. The query log and dnstap are found there too.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Signed requests that were refused; stays readable when the server is gone.
-    pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
-        &self.tsig_failures
+    /// What it tells of itself otherwise.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
-    /// How secondaries were told of changes.
-    pub fn notifications(&self) -> &Arc<Notifications> {
-        &self.notifications
+    /// Reads all certificates again, without a word to connections that are open. One whose new files are wrong stays
+    /// as it was, and what is wrong is returned.
+    pub fn reload_certificates(&self) -> Vec<CertificateError> {
+        self.certificates.reload()
     }
 
-    /// Stops all threads and closes all sockets; queries that are being answered still are.
-    pub fn stop(mut self) {
-        self.halt();
+    /// The same for certificates whose files were changed since they were read last; cheap enough to be called every
+    /// few seconds. A fault is returned once for each change.
+    pub fn reload_changed_certificates(&self) -> Vec<CertificateError> {
+        self.certificates.reload_changed()
     }
 
-    pub(crate) fn bind_with<H: Handler>(
-        listeners: &[Listener],
-        workers: usize,
-        handler: impl Fn(&Listener) -> H,
-    ) -> Result<Self, BindError> {
-        if listeners.is_empty() {
-            return Err(BindError::NoAddress);
-        }
-        let workers = workers.max(1);
-        let mut streams = Vec::new();
-        let mut sockets = Vec::new();
-        let mut bound = Vec::new();
-        for listener in listeners {
-            let (stream, address, first) = bind_both(listener.address)?;
-            // Given up just before the sockets that share the port are made.
-            drop(first);
-            for _ in 0..workers {
-                sockets.push((listener, udp_socket(address, true).map_err(|source| refused(address, "UDP", source))?));
-            }
-            streams.push((listener, stream));
-            bound.push(address);
-        }
-        let (stop_tcp, stopped) = watch::channel(false);
-        let mut server = Self {
-            addresses: bound,
-            counters: Counters::default(),
-            tsig_failures: Arc::default(),
-            notifications: Arc::default(),
-            notifier: None,
-            stop: Arc::default(),
-            stop_tcp,
-            threads: Vec::new(),
-        };
-        for (listener, socket) in sockets {
-            server.spawn_udp(socket, handler(listener))?;
-        }
-        let open = Arc::new(AtomicUsize::new(0));
-        for _ in 0..workers {
-            let streams = streams.iter().map(|(listener, stream)| Ok((stream.try_clone()?, handler(listener))));
-            let streams = streams.collect::<Result<_, _>>().map_err(BindError::Thread)?;
-            server.spawn_tcp(streams, Arc::clone(&open), stopped.clone())?;
-        }
-        Ok(server)
+    /// Stops all threads and closes all sockets. Queries that the kernel has delivered are answered, for a second at
+    /// most, and transfers have a few seconds to end.
+    pub fn stop(self) {
+        self.stop_within(GRACE);
     }
 
-    fn spawn_udp(&mut self, socket: UdpSocket, mut handler: impl Handler) -> Result<(), BindError> {
+    /// The same, with this time for what is under way on open connections, which are told to end.
+    pub fn stop_within(mut self, grace: Duration) {
+        self.phase.drain();
+        self.end_threads(grace);
+    }
+
+    /// Stops all threads without emptying the sockets, which a successor reads from now on.
+    pub fn retire(mut self) {
+        self.phase.retire();
+        self.end_threads(GRACE);
+    }
+
+    /// All sockets that a successor can go on with.
+    pub(crate) fn offer(&self) -> Weak<Offer> {
+        Arc::downgrade(&self.offer)
+    }
+
+    pub(crate) fn phase(&self) -> Arc<Phase> {
+        Arc::clone(&self.phase)
+    }
+
+    fn spawn_udp(&mut self, socket: UdpSocket, handler: impl Handler) -> Result<(), BindError> {
         let cells = self.counters.add_thread(Transport::Udp);
-        let stop = Arc::clone(&self.stop);
-        self.spawn("udp", move || udp::serve(&socket, &mut handler, &cells, &stop))
+        let worker =
+            Worker { handler, cells, limiter: Arc::clone(&self.vitals.limiter), phase: Arc::clone(&self.phase) };
+        self.spawn("udp", move || udp::serve(&socket, worker))
     }
 
-    fn spawn_tcp<H: Handler>(
+    fn spawn_streams<H: Handler>(
         &mut self,
-        listeners: Vec<(TcpListener, H)>,
-        open: Arc<AtomicUsize>,
-        stop: watch::Receiver<bool>,
+        listeners: Vec<StreamListener<H>>,
+        stop: watch::Receiver<Option<Duration>>,
     ) -> Result<(), BindError> {
-        let cells = self.counters.add_thread(Transport::Tcp);
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(BindError::Thread)?;
-        self.spawn("tcp", move || runtime.block_on(tcp::serve(listeners, cells, open, stop)))
+        self.spawn("streams", move || runtime.block_on(streams::serve(listeners, stop)))
     }
 
     fn spawn(&mut self, kind: &str, run: impl FnOnce() + Send + 'static) -> Result<(), BindError> {
         let mut name = String::from(kind);
         let _ = write!(name, "-{}", self.threads.len());
+        let watched = Watched { phase: Arc::clone(&self.phase), lost: Arc::clone(&self.vitals.lost) };
+        let run = move || {
+            let _watched = watched;
+            run();
+        };
         self.threads.push(thread::Builder::new().name(name).spawn(run).map_err(BindError::Thread)?);
         Ok(())
     }
 
-    fn halt(&mut self) {
+    fn end_threads(&mut self, grace: Duration) {
         drop(self.notifier.take());
-        self.stop.store(true, Ordering::Relaxed);
-        self.stop_tcp.send_replace(true);
+        // A grace time that was given stays.
+        self.stop_streams.send_if_modified(|stop| stop.is_none() && stop.replace(grace).is_none());
         for thread in self.threads.drain(..) {
-            if thread.join().is_err() {
-                tracing::error!("a thread of the server ended by a panic");
+            // A panic was reported by the thread.
+            let _ = thread.join();
+        }
+        self.counters.taps().close();
+    }
+}
+
+impl Vitals {
+    /// What rate limiting did so far. Answers that it dropped are in no other count of answers; those that slipped
+    /// count as what they are, truncated.
+    pub fn rate_limited(&self) -> RateLimitTotals {
+        self.limiter.totals()
+    }
+
+    /// Threads that ended although nobody told them to; more than 0 means that some queries may get no answer.
+    pub fn lost_threads(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Signed requests that were refused.
+    pub fn tsig_failures(&self) -> &TsigFailures {
+        &self.tsig_failures
+    }
+
+    /// How secondaries were told of changes.
+    pub fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
+}
+
+impl Ports {
+    /// Starts to answer from what `store` holds under `policy`. `inherited` is what they were opened with.
+    pub fn start(
+        self,
+        store: &Arc<SnapshotStore>,
+        policy: &PolicyStore,
+        inherited: &mut Inherited,
+    ) -> Result<Server, BindError> {
+        let vitals = Vitals::default();
+        let mut server = self.start_with(vitals.clone(), inherited, |listener| Live {
+            store: Arc::clone(store),
+            policy: Cache::new(policy.shared()),
+            responder: Responder::new(listener.options.clone())
+                .with_transfers(Arc::clone(store.transfers()))
+                .with_tsig_failures(Arc::clone(&vitals.tsig_failures)),
+            rate_limit: listener.options.rate_limit,
+        })?;
+        let counts = Arc::clone(&vitals.notifications);
+        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
+        Ok(server)
+    }
+
+    fn start_with<H: Handler>(
+        self,
+        vitals: Vitals,
+        inherited: &mut Inherited,
+        handler: impl Fn(&Listener) -> H,
+    ) -> Result<Server, BindError> {
+        let Self { mut opened, workers, certificates, offer } = self;
+        let (stop_streams, stopped) = watch::channel(None);
+        let mut server = Server {
+            addresses: opened.iter().map(|port| port.sockets.address).collect(),
+            counters: Counters::default(),
+            vitals,
+            notifier: None,
+            certificates,
+            phase: Arc::default(),
+            stop_streams,
+            threads: Vec::new(),
+            offer: Arc::new(offer),
+        };
+        inherited.share_with(&server.phase);
+        for port in &mut opened {
+            for socket in port.sockets.udp.drain(..) {
+                server.spawn_udp(socket, handler(&port.listener))?;
             }
         }
+        for _ in 0..workers {
+            let mut on_thread = Vec::new();
+            for Port { listener, setup, sockets } in &mut opened {
+                let cells = server.counters.add_thread(setup.transport());
+                let socket = sockets.for_one_thread().map_err(BindError::Thread)?;
+                on_thread.push(StreamListener { socket, setup: setup.clone(), handler: handler(listener), cells });
+            }
+            server.spawn_streams(on_thread, stopped.clone())?;
+        }
+        Ok(server)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.halt();
+        if self.phase.is_serving() {
+            self.phase.drain();
+        }
+        self.end_threads(Duration::ZERO);
+    }
+}
+
+/// Reports a thread that ends although it shall serve, by a panic or otherwise.
+struct Watched {
+    phase: Arc<Phase>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if self.phase.is_serving() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            let name = thread::current().name().unwrap_or_default().to_owned();
+            tracing::error!(thread = name, panicking = thread::panicking(), "a thread of the server ended");
+        }
     }
 }
 
@@ -180,6 +291,8 @@ struct Live {
     store: Arc<SnapshotStore>,
     policy: Cache<Arc<ArcSwap<Policy>>, Arc<Policy>>,
     responder: Responder,
+    /// False: this listener is not rate limited.
+    rate_limit: bool,
 }
 
 impl Handler for Live {
@@ -188,47 +301,127 @@ impl Handler for Live {
         let snapshot = self.store.load();
         self.responder.respond(&snapshot, self.policy.load(), request, client)
     }
+
+    #[inline]
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        if self.rate_limit { self.policy.load().rate_limit } else { None }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        io::{Read as _, Write as _},
+        io::{self, Read as _, Write as _},
         net::{Ipv4Addr, TcpStream},
-        time::Duration,
+        sync::{Mutex, mpsc},
     };
-
-    use mcdns_core::dns::RecordType;
 
     use super::*;
     use crate::respond::Reply;
 
-    /// Answers with what was asked, but for one request.
-    struct Touchy(Vec<u8>);
+    /// Answers with what was asked. `boom` panics, `wait` waits until the other end is closed.
+    struct Touchy {
+        answer: Vec<u8>,
+        gate: Arc<Mutex<mpsc::Receiver<()>>>,
+    }
 
     impl Handler for Touchy {
         fn handle(&mut self, request: &[u8], _: &Client) -> Answer<'_> {
-            assert_ne!(request, b"boom", "this panic is what is tried");
-            self.0 = request.to_vec();
-            Answer::Message(Reply { octets: &self.0, rcode: 0, truncated: false, record_type: RecordType(0), zone: 0 })
+            if request == b"boom" {
+                // A panic without the message of one.
+                std::panic::resume_unwind(Box::new("this panic is what is tried"));
+            }
+            if request == b"wait" {
+                let _ = self.gate.lock().expect("one at a time").recv();
+            }
+            self.answer = request.to_vec();
+            Answer::Message(Reply::new(&self.answer, 0))
         }
+    }
+
+    /// A server with one worker, what opens its gate, and a client with so much patience.
+    fn touchy() -> (Server, mpsc::Sender<()>, UdpSocket) {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (open, gate) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(gate));
+        let inherited = &mut Inherited::default();
+        let ports = Ports::open(&[Listener::plain(any)], 1, inherited).expect("a free port");
+        let handler = |_: &Listener| Touchy { answer: Vec::new(), gate: Arc::clone(&gate) };
+        let server = ports.start_with(Vitals::default(), inherited, handler);
+        let server = server.expect("threads");
+        let socket = UdpSocket::bind(any).expect("a socket");
+        socket.connect(server.addresses()[0]).expect("connected");
+        socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        (server, open, socket)
+    }
+
+    fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
+        let mut reply = [0; 64];
+        socket.recv(&mut reply).map(|length| reply[..length].to_vec())
+    }
+
+    #[test]
+    fn a_panic_under_load_loses_no_other_datagram() {
+        let (server, _gate, socket) = touchy();
+        let good = (0..2_000_u32).filter(|number| number % 10 != 0);
+        for number in 0..2_000_u32 {
+            let request = if number % 10 == 0 { b"boom".to_vec() } else { format!("query {number}").into_bytes() };
+            socket.send(&request).expect("sent");
+            // So many are on their way at a time as a receive buffer of the kernel's own size holds.
+            if number % 100 == 99 {
+                for number in good.clone().filter(|other| other / 100 == number / 100) {
+                    assert_eq!(receive(&socket).expect("an answer"), format!("query {number}").into_bytes());
+                }
+            }
+        }
+        let counters = server.counters().clone();
+        assert_eq!(server.vitals().lost_threads(), 0);
+        server.stop();
+        assert_eq!((counters.sum().udp.queries, counters.sum().udp.panics), (2_000, 200));
+    }
+
+    #[test]
+    fn what_the_kernel_has_delivered_is_answered_before_a_stop() {
+        let (server, gate, socket) = touchy();
+        socket.send(b"wait").expect("sent");
+        for number in 0..100 {
+            socket.send(format!("query {number}").as_bytes()).expect("sent");
+        }
+        let phase = server.phase();
+        let stopping = thread::spawn(move || server.stop());
+        while phase.is_serving() {
+            thread::yield_now();
+        }
+        drop(gate);
+        assert_eq!(receive(&socket).expect("an answer"), b"wait");
+        for number in 0..100 {
+            assert_eq!(receive(&socket).expect("an answer"), format!("query {number}").as_bytes());
+        }
+        stopping.join().expect("stopped");
+        // Whoever comes later is told so at once.
+        socket.send(b"late").expect("sent");
+        assert_eq!(receive(&socket).expect_err("nobody there").kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn a_thread_that_ends_by_itself_is_reported() {
+        let (mut server, _gate, _) = touchy();
+        server.spawn("udp", || ()).expect("a thread");
+        server.threads.pop().expect("that thread").join().expect("ended");
+        assert_eq!(server.vitals().lost_threads(), 1);
+        let vitals = server.vitals().clone();
+        server.stop();
+        assert_eq!(vitals.lost_threads(), 1, "those that are told to end are not lost");
     }
 
     #[test]
     fn a_panic_costs_the_query_that_caused_it() {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listeners = [Listener::plain(any)];
-        let server = Server::bind_with(&listeners, 1, |_| Touchy(Vec::new())).expect("a free port");
+        let (server, _gate, socket) = touchy();
         let address = server.addresses()[0];
-
-        let socket = UdpSocket::bind(any).expect("a socket");
-        socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         for request in ["boom", "boom", "good"] {
-            socket.send_to(request.as_bytes(), address).expect("sent");
+            socket.send(request.as_bytes()).expect("sent");
         }
-        let mut reply = [0; 16];
-        assert_eq!(socket.recv(&mut reply).expect("an answer"), 4);
-        assert_eq!(&reply[..4], b"good");
+        assert_eq!(receive(&socket).expect("an answer"), b"good");
 
         let exchange = |request: &[u8]| {
             let mut stream = TcpStream::connect(address).expect("a connection");

@@ -6,14 +6,20 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
 };
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with, sockopt};
 use thiserror::Error;
 
-use crate::udp;
+use crate::{
+    handover::Inherited,
+    listener::{Listener, Service},
+    packet_info,
+    streams::{CertificateError, StreamSocket},
+    udp,
+};
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -38,13 +44,123 @@ pub enum BindError {
         /// What the system says.
         source: io::Error,
     },
+    /// A certificate cannot be used.
+    #[error("cannot listen on {address} with its certificate")]
+    Certificate {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with it.
+        source: Box<CertificateError>,
+    },
+    /// TLS or QUIC refuse their settings.
+    #[error("cannot listen on {address}: {reason}")]
+    Protocol {
+        /// The address.
+        address: SocketAddr,
+        /// What the library says.
+        reason: String,
+    },
     /// The system gives no more threads or file descriptors.
     #[error("cannot start a thread of the server; raise the limits of processes and open files")]
     Thread(#[source] io::Error),
 }
 
+/// The sockets of one listener. What it does not speak is empty.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// With the port that was found for port 0.
+    pub(crate) address: SocketAddr,
+    /// One for each UDP thread: so many different sockets, and behind them perhaps the same ones again.
+    pub(crate) udp: Vec<UdpSocket>,
+    pub(crate) udp_sockets: usize,
+    /// Shared by all threads of streams.
+    pub(crate) tcp: Option<TcpListener>,
+    /// One for each thread of streams.
+    pub(crate) quic: Vec<UdpSocket>,
+}
+
+impl Opened {
+    /// What one thread of streams needs of it.
+    pub(crate) fn for_one_thread(&mut self) -> io::Result<StreamSocket> {
+        match (&self.tcp, self.quic.pop()) {
+            (_, Some(socket)) => Ok(StreamSocket::Datagrams(socket)),
+            (Some(listener), None) => listener.try_clone().map(StreamSocket::Connections),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+/// Opens the sockets of a listener for so many UDP threads, or takes those that a predecessor had.
+///
+/// Where the predecessor had more UDP sockets, all of them are taken, because the kernel spreads clients among them
+/// and would still fill those that nobody reads; where it had fewer, some get several threads.
+pub(crate) fn open(listener: &Listener, workers: usize, inherited: &mut Inherited) -> Result<Opened, BindError> {
+    let address = listener.address;
+    match listener.service {
+        Service::Plain => {
+            let tcp = inherited.take_tcp(listener);
+            let mut udp = inherited.take_udp(listener);
+            if tcp.is_none() && udp.is_empty() {
+                return open_both(address, workers);
+            }
+            let tcp = match tcp {
+                Some(tcp) => tcp,
+                None => tcp_listener(address).map_err(|source| refused(address, "TCP", source))?,
+            };
+            if udp.is_empty() {
+                udp = shared_udp_sockets(address, workers)?;
+            }
+            let udp_sockets = udp.len();
+            for at in 0..workers.saturating_sub(udp_sockets) {
+                udp.push(udp[at].try_clone().map_err(BindError::Thread)?);
+            }
+            for socket in &udp {
+                prepare_udp(socket, address).map_err(|source| refused(address, "UDP", source))?;
+            }
+            Ok(Opened { address, udp, udp_sockets, tcp: Some(tcp), quic: Vec::new() })
+        }
+        Service::Tls(_) | Service::Https { .. } => {
+            let tcp = match inherited.take_tcp(listener) {
+                Some(tcp) => tcp,
+                None => tcp_listener(address).map_err(|source| refused(address, "TCP", source))?,
+            };
+            let address = tcp.local_addr().map_err(|source| refused(address, "TCP", source))?;
+            Ok(Opened { address, udp: Vec::new(), udp_sockets: 0, tcp: Some(tcp), quic: Vec::new() })
+        }
+        // Each process has its own QUIC sockets: a connection's state cannot be handed over.
+        Service::Quic(_) => {
+            let (quic, address) = open_quic(address, workers, inherited.is_nothing())?;
+            Ok(Opened { address, udp: Vec::new(), udp_sockets: 0, tcp: None, quic })
+        }
+    }
+}
+
+fn open_both(address: SocketAddr, workers: usize) -> Result<Opened, BindError> {
+    let (tcp, address, first) = bind_both(address)?;
+    // Given up just before the sockets that share the port are made.
+    drop(first);
+    let udp = shared_udp_sockets(address, workers)?;
+    Ok(Opened { address, udp, udp_sockets: workers, tcp: Some(tcp), quic: Vec::new() })
+}
+
+/// A socket for each thread. A predecessor still has its own on the same port.
+fn open_quic(address: SocketAddr, threads: usize, alone: bool) -> Result<(Vec<UdpSocket>, SocketAddr), BindError> {
+    let refused = |source| refused(address, "UDP", source);
+    let found = if alone {
+        // Given up just before the sockets that share the port are made.
+        udp_socket(address, false).and_then(|first| first.local_addr()).map_err(refused)?
+    } else {
+        address
+    };
+    Ok((shared_udp_sockets(found, threads)?, found))
+}
+
+fn shared_udp_sockets(address: SocketAddr, workers: usize) -> Result<Vec<UdpSocket>, BindError> {
+    (0..workers).map(|_| udp_socket(address, true).map_err(|source| refused(address, "UDP", source))).collect()
+}
+
 /// Takes a port for both transports that nobody else has; for port 0 the system names one.
-pub(crate) fn bind_both(address: SocketAddr) -> Result<(TcpListener, SocketAddr, UdpSocket), BindError> {
+fn bind_both(address: SocketAddr) -> Result<(TcpListener, SocketAddr, UdpSocket), BindError> {
     let mut tries = if address.port() == 0 { TRIES } else { 1 };
     loop {
         tries -= 1;
@@ -58,7 +174,7 @@ pub(crate) fn bind_both(address: SocketAddr) -> Result<(TcpListener, SocketAddr,
     }
 }
 
-pub(crate) fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = new_socket(address, SocketType::STREAM)?;
     // A port whose last connections are still being forgotten (TIME_WAIT) is free.
     sockopt::set_socket_reuseaddr(&socket, true)?;
@@ -74,12 +190,33 @@ pub(crate) fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<UdpSoc
     if shared {
         sockopt::set_socket_reuseport(&socket, true)?;
     }
-    // As much as the system allows; less is no reason not to serve.
-    let _ = sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER);
-    bind(&socket, &address)?;
     let socket = UdpSocket::from(socket);
-    socket.set_read_timeout(Some(udp::WAIT))?;
+    prepare_udp(&socket, address)?;
+    bind(&socket, &address)?;
     Ok(socket)
+}
+
+/// From now on datagrams for this socket are refused, so that clients go elsewhere at once; what the kernel has
+/// delivered stays in it. The socket does not know any peer but itself.
+pub(crate) fn let_no_more_in(socket: &UdpSocket) {
+    if let Ok(mut address) = socket.local_addr() {
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        }
+        // Where it cannot be done, a few queries that come in late are lost with the socket.
+        let _ = connect(socket, &address);
+    }
+}
+
+/// What a UDP socket needs whoever has made it.
+fn prepare_udp(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+    // As much as the system allows; less is no reason not to serve.
+    let _ = sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER);
+    if packet_info::is_wildcard(address) {
+        packet_info::enable(socket, address)?;
+    }
+    socket.set_nonblocking(false)?;
+    socket.set_read_timeout(Some(udp::WAIT))
 }
 
 fn new_socket(address: SocketAddr, socket_type: SocketType) -> io::Result<OwnedFd> {
@@ -92,7 +229,7 @@ fn new_socket(address: SocketAddr, socket_type: SocketType) -> io::Result<OwnedF
     Ok(socket)
 }
 
-pub(crate) fn refused(address: SocketAddr, transport: &'static str, source: io::Error) -> BindError {
+fn refused(address: SocketAddr, transport: &'static str, source: io::Error) -> BindError {
     BindError::Address { address, transport, source }
 }
 

@@ -1,13 +1,23 @@
 //! One UDP socket, served by one thread.
 //!
+//! ```text
+//!   serving ──drain──► draining: what the kernel has delivered is answered, no more is let in ──► end
+//!      └─────retire──► end at once: another process reads the same socket
+//! ```
+//!
 //! Datagrams are taken and answered one by one: batches (recvmmsg) were measured and gain nothing where the answers
-//! are as cheap as here. The thread wakes up a few times a second to see whether it shall stop.
+//! are as cheap as here. The thread wakes up a few times a second to see whether it shall stop. A socket that is
+//! bound to a wildcard answers from the address that was asked ([`crate::packet_info`]); all others let the kernel
+//! choose, who has no choice.
 
 use std::{
     net::{SocketAddr, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -18,11 +28,17 @@ use rustix::{
 use crate::{
     client::{Client, Transport},
     counters::Cells,
+    packet_info::Wildcard,
+    rate_limit::{RateLimit, RateLimiter, Slipped, Verdict},
     respond::Answer,
+    sockets,
 };
 
 /// How long a thread waits for a datagram before it looks whether it shall stop.
 pub(crate) const WAIT: Duration = Duration::from_millis(200);
+/// How long a thread that stops goes on with what the kernel has delivered: a full receive buffer of 4 MiB holds some
+/// 5,000 queries, which take less than a tenth of this.
+const DRAIN: Duration = Duration::from_secs(1);
 /// Pause after an error of the socket that is not about one datagram.
 const PAUSE: Duration = Duration::from_millis(10);
 /// Longest request that is read whole; queries are far shorter.
@@ -32,51 +48,194 @@ const LONGEST: usize = 4096;
 pub(crate) trait Handler: Send + 'static {
     /// The answer to a request.
     fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_>;
-}
 
-/// Answers what comes in until `stop`. A panic costs the request that caused it.
-pub(crate) fn serve(socket: &UdpSocket, handler: &mut impl Handler, cells: &Cells, stop: &AtomicBool) {
-    let mut request = [0; LONGEST];
-    while !stop.load(Ordering::Relaxed) {
-        let loop_until_stop = AssertUnwindSafe(|| answer_all(socket, handler, cells, stop, &mut request));
-        if catch_unwind(loop_until_stop).is_err() {
-            cells.count_panic();
-            tracing::error!(transport = "udp", "a query caused a panic and was lost");
-        }
+    /// The limit of answers over UDP, if there is one.
+    #[inline]
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        None
     }
 }
 
-fn answer_all(
-    socket: &UdpSocket,
-    handler: &mut impl Handler,
-    cells: &Cells,
-    stop: &AtomicBool,
-    request: &mut [u8; LONGEST],
-) {
-    while !stop.load(Ordering::Relaxed) {
-        let (length, from) = match recvfrom(socket, &mut request[..], RecvFlags::empty()) {
-            Ok((length, _, Some(from))) => (length, from),
-            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => continue,
-            Err(error) => {
-                tracing::warn!(%error, "cannot receive from a UDP socket");
-                std::thread::sleep(PAUSE);
-                continue;
+/// What the threads of a server shall do; all of them see it within [`WAIT`].
+#[derive(Debug, Default)]
+pub(crate) struct Phase {
+    now: AtomicU8,
+    /// Another process has the sockets too.
+    shared: AtomicBool,
+}
+
+const SERVING: u8 = 0;
+const DRAINING: u8 = 1;
+const RETIRED: u8 = 2;
+
+impl Phase {
+    /// Answer what the kernel has delivered and end.
+    pub(crate) fn drain(&self) {
+        self.now.store(DRAINING, Ordering::Relaxed);
+    }
+
+    /// End at once: somebody else reads the socket.
+    pub(crate) fn retire(&self) {
+        self.now.store(RETIRED, Ordering::Relaxed);
+    }
+
+    /// From now on the sockets may be read by another process as well, so that they must stay as they are.
+    pub(crate) fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    /// The other process is done with them.
+    pub(crate) fn own(&self) {
+        self.shared.store(false, Ordering::Relaxed);
+    }
+
+    /// False once an end was ordered.
+    pub(crate) fn is_serving(&self) -> bool {
+        self.get() == SERVING
+    }
+
+    #[inline]
+    fn get(&self) -> u8 {
+        self.now.load(Ordering::Relaxed)
+    }
+}
+
+/// What the thread of a socket needs.
+#[derive(Debug)]
+pub(crate) struct Worker<H> {
+    pub(crate) handler: H,
+    pub(crate) cells: Arc<Cells>,
+    pub(crate) limiter: Arc<RateLimiter>,
+    pub(crate) phase: Arc<Phase>,
+}
+
+/// How datagrams are taken and sent.
+pub(crate) trait Exchange {
+    /// The way back.
+    type Route;
+
+    /// What is read.
+    fn socket(&self) -> &UdpSocket;
+
+    /// Takes a datagram: its length, its source and the way back. None for what has no internet address, which these
+    /// sockets never see.
+    fn receive(&mut self, request: &mut [u8], wait: bool) -> Result<Option<(usize, SocketAddr, Self::Route)>, Errno>;
+
+    /// Sends an answer.
+    fn send(&mut self, answer: &[u8], route: &Self::Route) -> Result<(), Errno>;
+}
+
+/// A socket that is bound to one address.
+struct Plain<'s>(&'s UdpSocket);
+
+/// Answers what comes in until the phase says to end. A panic costs the request that caused it.
+pub(crate) fn serve<H: Handler>(socket: &UdpSocket, mut worker: Worker<H>) {
+    match Wildcard::new(socket) {
+        Some(mut exchange) => worker.run(&mut exchange),
+        None => worker.run(&mut Plain(socket)),
+    }
+}
+
+impl<H: Handler> Worker<H> {
+    fn run(&mut self, exchange: &mut impl Exchange) {
+        let mut request = [0; LONGEST];
+        let mut deadline = None;
+        loop {
+            let wait = match self.phase.get() {
+                SERVING => true,
+                DRAINING => {
+                    let deadline = *deadline.get_or_insert_with(|| {
+                        if !self.phase.shared.load(Ordering::Relaxed) {
+                            sockets::let_no_more_in(exchange.socket());
+                        }
+                        Instant::now() + DRAIN
+                    });
+                    if Instant::now() >= deadline {
+                        return;
+                    }
+                    false
+                }
+                _ => return,
+            };
+            match catch_unwind(AssertUnwindSafe(|| self.answer_all(exchange, &mut request, wait))) {
+                Ok(End::Empty) => return,
+                Ok(End::Phase) => {}
+                Err(_) => {
+                    self.cells.count_panic();
+                    tracing::error!(transport = "udp", "a query caused a panic and was lost");
+                }
             }
-        };
-        let Some(address) = source(&from) else { continue };
-        cells.count_query();
-        let answer = handler.handle(&request[..length], &Client { address, transport: Transport::Udp });
-        cells.count_answer(&answer);
-        if let Answer::Message(reply) = answer
-            && sendto(socket, reply.octets, SendFlags::empty(), &from).is_err()
-        {
-            cells.count_unsent();
         }
+    }
+
+    /// Answers until the phase changes, or the socket is empty if there is nothing to wait for.
+    fn answer_all(&mut self, exchange: &mut impl Exchange, request: &mut [u8; LONGEST], wait: bool) -> End {
+        let phase = if wait { SERVING } else { DRAINING };
+        while self.phase.get() == phase {
+            let (length, address, route) = match exchange.receive(request, wait) {
+                Ok(Some(received)) => received,
+                Err(Errno::AGAIN) if !wait => return End::Empty,
+                Ok(None) | Err(Errno::AGAIN | Errno::INTR) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive from a UDP socket");
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+            };
+            let received = self.cells.received();
+            let client = Client { address, transport: Transport::Udp };
+            let limit = self.handler.rate_limit();
+            let answer = self.handler.handle(&request[..length], &client);
+            if let (Some(limit), Answer::Message(reply)) = (limit, &answer) {
+                match self.limiter.judge(limit, address.ip(), reply) {
+                    Verdict::Send => {}
+                    Verdict::Drop => continue,
+                    Verdict::Slip => {
+                        let slipped = Slipped::new(&request[..length], reply.octets);
+                        let sent = Answer::Message(crate::Reply { truncated: true, ..*reply });
+                        self.cells.answered(received, &client, &request[..length], &sent);
+                        if exchange.send(slipped.octets(), &route).is_err() {
+                            self.cells.count_unsent();
+                        }
+                        continue;
+                    }
+                }
+            }
+            self.cells.answered(received, &client, &request[..length], &answer);
+            if let Answer::Message(reply) = answer
+                && exchange.send(reply.octets, &route).is_err()
+            {
+                self.cells.count_unsent();
+            }
+        }
+        End::Phase
     }
 }
 
-/// The address as a value; none for what is no internet address, which these sockets never see.
-#[inline]
-fn source(from: &SocketAddrAny) -> Option<SocketAddr> {
-    SocketAddr::try_from(from.clone()).ok()
+/// Why a thread left off answering.
+enum End {
+    /// Something else is to be done.
+    Phase,
+    /// Nothing is left in the socket.
+    Empty,
+}
+
+impl Exchange for Plain<'_> {
+    type Route = SocketAddrAny;
+
+    fn socket(&self) -> &UdpSocket {
+        self.0
+    }
+
+    #[inline]
+    fn receive(&mut self, request: &mut [u8], wait: bool) -> Result<Option<(usize, SocketAddr, SocketAddrAny)>, Errno> {
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let (length, _, from) = recvfrom(self.0, request, flags)?;
+        Ok(from.and_then(|from| Some((length, SocketAddr::try_from(from.clone()).ok()?, from))))
+    }
+
+    #[inline]
+    fn send(&mut self, answer: &[u8], to: &SocketAddrAny) -> Result<(), Errno> {
+        sendto(self.0, answer, SendFlags::empty(), to).map(|_| ())
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fmt,
     sync::Arc,
 };
@@ -47,6 +47,13 @@ pub struct Setting<T> {
     pub value: T,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// The same origin with what is made of the value.
+    pub(super) fn map<U>(self, make: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting { value: make(self.value), origin: self.origin }
+    }
 }
 
 /// A line of [`super::Settings::describe`].
@@ -163,6 +170,18 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// A text that a node of the file leads to.
+    pub(super) fn parse_text<T>(
+        &mut self,
+        file: &Arc<str>,
+        node: &Node,
+        path: &str,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, Misfit>,
+    ) -> Option<T> {
+        parse(text).map_err(|misfit| self.refuse_node(file, node, path, misfit)).ok()
+    }
+
     /// A node of the file is wrong.
     pub(super) fn refuse_node(&mut self, file: &Arc<str>, node: &Node, path: &str, misfit: Misfit) {
         let mut finding = Finding::new(FindingCode::RefusedSetting, misfit.message).field(path).help(misfit.help);
@@ -174,9 +193,8 @@ impl<'a> Layers<'a> {
     pub(super) fn refuse(&mut self, path: &str, origin: &Origin, misfit: Misfit) {
         let finding = Finding::new(FindingCode::RefusedSetting, misfit.message).help(misfit.help);
         self.findings.push(match origin {
-            Origin::File { file, line } => finding.at(file, *line, 0).field(path),
-            Origin::Default => finding.field(path),
-            other => finding.about(other),
+            Origin::File { .. } | Origin::Default => origin.place(finding.field(path)),
+            other => other.place(finding),
         });
     }
 
@@ -246,6 +264,11 @@ pub(super) fn variable_name(path: &str) -> String {
     name
 }
 
+/// True for variables that may be settings.
+pub(super) fn is_ours(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(VARIABLE.as_bytes())
+}
+
 /// True for what Kubernetes sets in every pod beside a Service whose name starts with `mcdns`
 /// (`MCDNS_SERVICE_HOST`, `MCDNS_PORT_53_UDP_ADDR` …): nobody wrote these, so nobody is to be blamed for them.
 fn is_service_link(name: &str) -> bool {
@@ -255,6 +278,17 @@ fn is_service_link(name: &str) -> bool {
         rest.is_empty() || protocols.iter().any(|protocol| rest.contains(protocol))
     };
     name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name.rfind("_PORT").is_some_and(of_port)
+}
+
+impl Origin {
+    /// The finding with the place of this origin: file and line, or the variable or flag as its object.
+    pub(crate) fn place(&self, finding: Finding) -> Finding {
+        match self {
+            Self::File { file, line } => finding.at(file, *line, 0),
+            Self::Default => finding,
+            other => finding.about(other),
+        }
+    }
 }
 
 impl fmt::Display for Origin {

@@ -9,14 +9,24 @@
 //! for a later version are refused too: a setting that nothing acts on is worse than none. Relative paths are
 //! below the working directory, like those of flags.
 
+mod keys;
 mod layers;
+mod listeners;
 pub(crate) mod parse;
 mod schema;
+mod section;
+mod selector;
+mod server;
+mod transfer;
 mod tree;
 mod zones;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_faults;
+#[cfg(test)]
+mod tests_server;
 
 use std::{
     ffi::OsString,
@@ -31,9 +41,10 @@ use std::{
 use mcdns_core::{
     check::{Finding, FindingCode},
     dns::OwnerName,
-    model::{LabelOperator, LabelRequirement, LabelSelector},
+    model::LabelSelector,
     records::{EmptyLevels, StatusEntries},
 };
+use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, ZonePolicy};
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
 
@@ -42,6 +53,8 @@ use parse::Misfit;
 use tree::{Content, Node};
 
 pub use layers::{Origin, Setting};
+pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
+pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
 
 /// The version of the settings file that is read.
@@ -62,8 +75,14 @@ pub struct Settings {
     pub grace: Setting<Duration>,
     /// `serve.advertise`: see [`Settings::advertised`].
     pub advertise: Setting<Vec<IpAddr>>,
-    /// `serve.listen`: each over UDP and TCP.
-    pub listen: Setting<Vec<SocketAddr>>,
+    /// `serve.listen`: an entry with two encrypted transports is two listeners.
+    pub listen: Setting<Vec<Listener>>,
+    /// The rest of `serve` that is about the server as a whole.
+    pub server: ServerSettings,
+    /// `serve.keys`: TSIG keys, each name once.
+    pub keys: Vec<Key>,
+    /// `serve.transfer`: what holds for zones that say nothing of transfers.
+    pub transfer: ZonePolicy,
     /// `serve.zones`, each apex once.
     pub zones: Vec<ZoneSettings>,
     /// `memberSelector`: labels of the member objects that count.
@@ -77,12 +96,24 @@ pub struct Settings {
     /// `admin.listen`: health, readiness, metrics.
     pub admin: Setting<SocketAddr>,
     /// `history`: how much of the past is kept.
-    pub history: HistoryLimits,
+    pub history: Setting<HistoryLimits>,
     /// `log.format`.
     pub log_format: Setting<LogFormat>,
     /// `log.level`: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: Setting<String>,
+    /// What is odd about the settings, and not refused.
+    pub warnings: Vec<Finding>,
     rows: Vec<Row>,
+    source: Source,
+}
+
+/// Where settings were read, to read them there again.
+#[derive(Debug, Clone, Default)]
+struct Source {
+    file: Option<PathBuf>,
+    /// Variables of ours alone.
+    environment: Vec<(OsString, OsString)>,
+    flags: Flags,
 }
 
 /// What flags and arguments say; they win over everything else.
@@ -125,8 +156,20 @@ impl Settings {
         environment: impl IntoIterator<Item = (OsString, OsString)>,
         flags: &Flags,
     ) -> Result<Self, SettingsError> {
+        let environment = environment.into_iter().filter(|(name, _)| layers::is_ours(name));
+        let source =
+            Source { file: file.map(Path::to_owned), environment: environment.collect(), flags: flags.clone() };
+        Self::read_from(source)
+    }
+
+    /// Reads the same places again: the file may have changed since.
+    pub fn again(&self) -> Result<Self, SettingsError> {
+        Self::read_from(self.source.clone())
+    }
+
+    fn read_from(source: Source) -> Result<Self, SettingsError> {
         let one = |finding| SettingsError { findings: vec![finding] };
-        let root = match file {
+        let root = match &source.file {
             Some(path) => {
                 let name: Arc<str> = path.display().to_string().into();
                 let text = fs::read_to_string(path).map_err(|error| {
@@ -139,15 +182,15 @@ impl Settings {
             None => None,
         };
         let root = root.as_ref().map(|(name, node)| (name.clone(), node));
-        let mut layers = Layers::new(root, environment);
+        let mut layers = Layers::new(root, source.environment.iter().cloned());
         if let Some((name, node)) = layers.file.clone() {
             check_version(&mut layers, &name, node);
             layers.findings.extend(schema::check(node, &name));
         }
-        let settings = Self::read(&mut layers, flags);
+        let settings = Self::read(&mut layers, &source.flags);
         layers.refuse_unknown_variables();
         if layers.findings.is_empty() {
-            Ok(Self { rows: layers.rows, ..settings })
+            Ok(Self { rows: layers.rows, source, ..settings })
         } else {
             layers.findings.sort_by(|left, right| {
                 let place = |finding: &Finding| (finding.place.is_none(), finding.place.clone());
@@ -163,7 +206,7 @@ impl Settings {
         if !self.advertise.value.is_empty() {
             return self.advertise.value.clone();
         }
-        let addresses = self.listen.value.iter().map(SocketAddr::ip);
+        let addresses = self.listen.value.iter().map(|listener| listener.address.ip());
         let mut addresses: Vec<_> = addresses.filter(|address| !address.is_unspecified()).collect();
         addresses.sort_unstable();
         addresses.dedup();
@@ -173,6 +216,52 @@ impl Settings {
     /// Settings of one zone; defaults where `serve.zones` does not name it.
     pub fn zone(&self, apex: &OwnerName) -> ZoneSettings {
         self.zones.iter().find(|zone| zone.apex == *apex).cloned().unwrap_or_else(|| ZoneSettings::new(apex.clone()))
+    }
+
+    /// What decides, besides zones, how requests are answered.
+    pub fn policy(&self) -> Policy {
+        let zone = |zone: &ZoneSettings| {
+            let TransferSettings { access, notify } = zone.transfer.clone();
+            let transfer = access.unwrap_or_else(|| self.transfer.transfer.clone());
+            let notify = notify.unwrap_or_else(|| self.transfer.notify.clone());
+            (zone.apex.clone(), ZonePolicy { transfer, notify })
+        };
+        let server = &self.server;
+        Policy {
+            nsid: server.nsid.value.clone(),
+            version: server.version.value.as_deref().map(Into::into),
+            identity: server.identity.value.as_deref().map(Into::into),
+            cookies: server.cookie_secrets(),
+            rate_limit: server.rate_limit,
+            keys: KeyRing::new(self.keys.iter().cloned()),
+            zones: self.zones.iter().map(zone).collect(),
+            other_zones: self.transfer.clone(),
+            condition: Condition::Ready,
+        }
+    }
+
+    /// What is listened on, in the order of the settings.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.listen.value.clone()
+    }
+
+    /// Puts what cannot change while the program runs back to what `running` has, and tells what that was.
+    pub fn keep_fixed(&mut self, running: &Self) -> Vec<Fixed> {
+        let mut changed = Vec::new();
+        keep(&mut changed, "stateDir", &mut self.state_dir, &running.state_dir);
+        keep(&mut changed, "sources.directory", &mut self.directory, &running.directory);
+        keep(&mut changed, "sources.hosts", &mut self.hosts, &running.hosts);
+        keep(&mut changed, "serve.listen", &mut self.listen, &running.listen);
+        keep(&mut changed, "serve.queryLog", &mut self.server.query_log, &running.server.query_log);
+        keep(&mut changed, "serve.dnstap", &mut self.server.dnstap, &running.server.dnstap);
+        keep(&mut changed, "serve.user", &mut self.server.user, &running.server.user);
+        keep(&mut changed, "serve.handover", &mut self.server.handover, &running.server.handover);
+        keep(&mut changed, "serve.workers", &mut self.server.workers, &running.server.workers);
+        keep(&mut changed, "memberSelector", &mut self.member_selector, &running.member_selector);
+        keep(&mut changed, "admin.listen", &mut self.admin, &running.admin);
+        keep(&mut changed, "history", &mut self.history, &running.history);
+        keep(&mut changed, "log.format", &mut self.log_format, &running.log_format);
+        changed
     }
 
     /// A table of every value with its origin, one line each.
@@ -217,9 +306,12 @@ impl Settings {
             |layers, file, node, path| Some(layers.parse_node(file, node, path, advertised_address)?.value),
             ToString::to_string,
         );
-        let listen = read_listeners(layers, &flags.listen);
-        let zones = zones::read(layers);
-        let member_selector = read_selector(layers);
+        let listen = listeners::read(layers, &flags.listen);
+        let server = server::read(layers);
+        let found = keys::read(layers);
+        let transfer = transfer::read_default(layers, &found.names);
+        let zones = zones::read(layers, &found.names);
+        let member_selector = selector::read(layers);
         let empty_levels = layers.value(
             "emptyLevels",
             None,
@@ -272,6 +364,9 @@ impl Settings {
             grace,
             advertise,
             listen,
+            server,
+            keys: found.whole,
+            transfer,
             zones,
             member_selector,
             empty_levels,
@@ -281,8 +376,33 @@ impl Settings {
             history,
             log_format,
             log_level,
+            warnings: found.warnings,
             rows: Vec::new(),
+            source: Source::default(),
         }
+    }
+}
+
+/// A setting that was changed and waits for the next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
+    /// Its place in the file, with dots.
+    pub path: &'static str,
+    /// Where the new value comes from.
+    pub origin: Origin,
+    /// The new value, for comparing.
+    pub value: String,
+}
+
+fn keep<T: Clone + PartialEq + fmt::Debug>(
+    changed: &mut Vec<Fixed>,
+    path: &'static str,
+    new: &mut Setting<T>,
+    running: &Setting<T>,
+) {
+    let Setting { value, origin } = std::mem::replace(new, running.clone());
+    if value != running.value {
+        changed.push(Fixed { path, origin, value: format!("{value:?}") });
     }
 }
 
@@ -324,80 +444,6 @@ fn check_version(layers: &mut Layers<'_>, file: &Arc<str>, root: &Node) {
     }
 }
 
-fn read_listeners(layers: &mut Layers<'_>, flags: &[SocketAddr]) -> Setting<Vec<SocketAddr>> {
-    const PATH: &str = "serve.listen";
-    let faults = layers.findings.len();
-    let flag: Vec<_> = flags.to_vec();
-    let listen = layers.values(
-        PATH,
-        Some(("--listen", flag)).filter(|(_, flag)| !flag.is_empty()),
-        vec![SocketAddr::from(([127, 0, 0, 1], 5300))],
-        parse::socket_address,
-        read_listener,
-        ToString::to_string,
-    );
-    if listen.value.is_empty() && layers.findings.len() == faults {
-        let misfit =
-            Misfit::new("is empty, so that nothing would be answered", "name an address, or take the setting out");
-        layers.refuse(PATH, &listen.origin, misfit);
-    }
-    for (index, address) in listen.value.iter().enumerate() {
-        // Port 0 is a free port, a new one each time.
-        if address.port() != 0 && listen.value[..index].contains(address) {
-            let misfit = Misfit::new(format!("{address} stands there twice"), "name each address once");
-            layers.refuse(PATH, &listen.origin, misfit);
-        }
-    }
-    listen
-}
-
-fn read_listener(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &str) -> Option<SocketAddr> {
-    if matches!(node.content, Content::Scalar(_)) {
-        return Some(layers.parse_node(file, node, path, parse::socket_address)?.value);
-    }
-    let Some(address) = node.child("address").filter(|address| address.content != Content::Nothing) else {
-        let misfit = Misfit::new("has no address", "write {address: 127.0.0.1:5300, transports: [udp, tcp]}");
-        layers.refuse_node(file, node, path, misfit);
-        return None;
-    };
-    let address = layers.parse_node(file, address, &format!("{path}.address"), parse::socket_address);
-    let Some(transports) = node.child("transports").filter(|node| node.content != Content::Nothing) else {
-        return Some(address?.value);
-    };
-    let items = match &transports.content {
-        Content::List(items) => &items[..],
-        _ => std::slice::from_ref(transports),
-    };
-    let (mut udp, mut tcp) = (false, false);
-    for item in items {
-        match layers.parse_node(file, item, &format!("{path}.transports"), transport)?.value {
-            Transport::Udp => udp = true,
-            Transport::Tcp => tcp = true,
-        }
-    }
-    if !(udp && tcp) {
-        let message = "must name both udp and tcp: a DNS server has both (RFC 7766 section 5)";
-        let misfit = Misfit::new(message, "write [udp, tcp], or leave it out");
-        layers.refuse_node(file, transports, &format!("{path}.transports"), misfit);
-        return None;
-    }
-    Some(address?.value)
-}
-
-#[derive(Clone, Copy)]
-enum Transport {
-    Udp,
-    Tcp,
-}
-
-fn transport(text: &str) -> Result<Transport, Misfit> {
-    if matches!(text, "dot" | "doh" | "doq") {
-        let message = format!("`{text}` is known, but not available in this version");
-        return Err(Misfit::new(message, "write [udp, tcp]"));
-    }
-    parse::word(text, &[("udp", Transport::Udp), ("tcp", Transport::Tcp)])
-}
-
 fn advertised_address(text: &str) -> Result<IpAddr, Misfit> {
     let address = parse::address(text)?;
     if address.is_unspecified() || address.is_multicast() {
@@ -407,98 +453,20 @@ fn advertised_address(text: &str) -> Result<IpAddr, Misfit> {
     Ok(address)
 }
 
-fn read_history(layers: &mut Layers<'_>) -> HistoryLimits {
+fn read_history(layers: &mut Layers<'_>) -> Setting<HistoryLimits> {
     let defaults = HistoryLimits::default();
     let show = |octets: &u64| parse::show_size(*octets);
     let changes = layers.value("history.changes", None, defaults.changes, parse::count, ToString::to_string);
     let memory = layers.value("history.memory", None, defaults.memory as u64, parse::size, show);
     let disk = layers.value("history.disk", None, defaults.disk, parse::size, show);
-    HistoryLimits {
+    let limits = HistoryLimits {
         changes: changes.value,
         memory: usize::try_from(memory.value).unwrap_or(usize::MAX),
         disk: disk.value,
-    }
-}
-
-/// `memberSelector`, as Kubernetes writes label selectors; the file alone can set it.
-fn read_selector(layers: &mut Layers<'_>) -> Setting<LabelSelector> {
-    const PATH: &str = "memberSelector";
-    let require = |key: &str, operator, values: Vec<String>| LabelRequirement { key: key.to_owned(), operator, values };
-    let found = layers.file.clone().and_then(|(file, root)| Some((file, root.at(PATH)?)));
-    let setting = match found {
-        None => {
-            let requirements = vec![require("kubefed.io/managed", LabelOperator::In, vec!["true".to_owned()])];
-            Setting { value: LabelSelector { requirements }, origin: Origin::Default }
-        }
-        Some((file, node)) => {
-            let mut requirements = Vec::new();
-            if let Some(Content::Map(labels)) = node.child("matchLabels").map(|node| &node.content) {
-                for (key, value) in labels {
-                    let path = format!("{PATH}.matchLabels.{}", key.text);
-                    if let Content::Scalar(text) = &value.content {
-                        requirements.push(require(&key.text, LabelOperator::In, vec![text.clone()]));
-                    } else {
-                        layers.refuse_node(&file, value, &path, Misfit::new("is no single value", "write a text"));
-                    }
-                }
-            }
-            let expressions = node.child("matchExpressions").map(Node::items).unwrap_or_default();
-            for (index, expression) in expressions.iter().enumerate() {
-                let path = format!("{PATH}.matchExpressions[{index}]");
-                requirements.extend(read_requirement(layers, &file, expression, &path));
-            }
-            Setting { value: LabelSelector { requirements }, origin: Origin::File { file, line: node.line } }
-        }
     };
-    let shown: Vec<_> = setting.value.requirements.iter().map(show_requirement).collect();
-    let shown = if shown.is_empty() { "everything".to_owned() } else { shown.join(", ") };
-    layers.row(PATH, shown, setting.origin.clone());
-    setting
-}
-
-fn read_requirement(layers: &mut Layers<'_>, file: &Arc<str>, node: &Node, path: &str) -> Option<LabelRequirement> {
-    const OPERATORS: [(&str, LabelOperator); 4] = [
-        ("In", LabelOperator::In),
-        ("NotIn", LabelOperator::NotIn),
-        ("Exists", LabelOperator::Exists),
-        ("DoesNotExist", LabelOperator::DoesNotExist),
-    ];
-    let (Some(key), Some(operator)) = (node.child("key"), node.child("operator")) else {
-        let misfit = Misfit::new("needs a key and an operator", "write {key: tier, operator: In, values: [public]}");
-        layers.refuse_node(file, node, path, misfit);
-        return None;
-    };
-    let key = layers.parse_node(file, key, &format!("{path}.key"), parse::not_empty)?.value;
-    let operator =
-        layers.parse_node(file, operator, &format!("{path}.operator"), |text| parse::word(text, &OPERATORS))?.value;
-    let values = node.child("values").map(Node::items).unwrap_or_default();
-    let text = |node: &Node| match &node.content {
-        Content::Scalar(text) => Some(text.clone()),
-        _ => None,
-    };
-    let values: Vec<String> = values.iter().filter_map(text).collect();
-    let wants_values = matches!(operator, LabelOperator::In | LabelOperator::NotIn);
-    if wants_values == values.is_empty() {
-        let misfit = if wants_values {
-            Misfit::new("has no values", "In and NotIn need at least one")
-        } else {
-            Misfit::new("has values", "Exists and DoesNotExist take none")
-        };
-        layers.refuse_node(file, node, path, misfit);
-        return None;
-    }
-    Some(LabelRequirement { key, operator, values })
-}
-
-fn show_requirement(requirement: &LabelRequirement) -> String {
-    let LabelRequirement { key, operator, values } = requirement;
-    match operator {
-        LabelOperator::In if values.len() == 1 => format!("{key}={}", values[0]),
-        LabelOperator::In => format!("{key} in ({})", values.join(",")),
-        LabelOperator::NotIn => format!("{key} notin ({})", values.join(",")),
-        LabelOperator::Exists => key.clone(),
-        LabelOperator::DoesNotExist => format!("!{key}"),
-    }
+    let origins = [changes.origin, memory.origin, disk.origin];
+    let origin = origins.into_iter().find(|origin| *origin != Origin::Default).unwrap_or(Origin::Default);
+    Setting { value: limits, origin }
 }
 
 fn word_of<T: Copy + PartialEq>(value: T, words: &[(&str, T)]) -> String {

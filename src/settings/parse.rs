@@ -153,6 +153,28 @@ pub(crate) fn count(text: &str) -> Result<usize, Misfit> {
     text.parse().map_err(|_| Misfit::new(format!("`{text}` is no whole number"), "write a number such as 10000"))
 }
 
+/// A whole number from 1.
+pub(crate) fn positive(text: &str) -> Result<usize, Misfit> {
+    count(text)
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| Misfit::new(format!("`{text}` is no whole number above 0"), "write a number such as 100"))
+}
+
+/// The same number in 32 bits.
+pub(crate) fn small(number: usize) -> Result<u32, Misfit> {
+    u32::try_from(number).map_err(|_| Misfit::new(format!("{number} is too large"), "write a number such as 100"))
+}
+
+/// `true` or `false`, and what YAML 1.1 took for the same.
+pub(crate) fn switch(text: &str) -> Result<bool, Misfit> {
+    match text {
+        "true" | "on" | "yes" => Ok(true),
+        "false" | "off" | "no" => Ok(false),
+        _ => Err(Misfit::new(format!("`{text}` is neither true nor false"), "write true or false")),
+    }
+}
+
 /// Any text but an empty one.
 pub(crate) fn not_empty(text: &str) -> Result<String, Misfit> {
     if text.is_empty() {

@@ -61,9 +61,36 @@ const TOP: Shape = Map(&[
             ("advertise", Values),
             (
                 "listen",
-                Listeners(&[("address", Value), ("transports", Values), ("certificate", Later), ("key", Later)]),
+                Listeners(&[
+                    ("address", Value),
+                    ("transports", Values),
+                    ("certificate", Value),
+                    ("key", Value),
+                    ("path", Value),
+                    ("payload", Value),
+                    ("transfers", Value),
+                    ("rateLimit", Value),
+                    ("connections", Value),
+                    ("connectionsPerClient", Value),
+                    ("idleTimeout", Value),
+                    ("lifetime", Value),
+                ]),
             ),
-            ("keys", Later),
+            ("nsid", Value),
+            ("version", Value),
+            ("identity", Value),
+            ("cookies", Map(&[("enabled", Value), ("secret", Value), ("otherSecret", Value), ("secretFile", Value)])),
+            (
+                "rateLimit",
+                Map(&[("responsesPerSecond", Value), ("slip", Value), ("ipv4Prefix", Value), ("ipv6Prefix", Value)]),
+            ),
+            ("queryLog", Map(&[("file", Value), ("format", Value), ("sample", Value)])),
+            ("dnstap", Map(&[("socket", Value), ("file", Value), ("sample", Value), ("queries", Value)])),
+            ("user", Value),
+            ("handover", Value),
+            ("workers", Value),
+            ("keys", Maps(&[("name", Value), ("algorithm", Value), ("secret", Value), ("secretFile", Value)])),
+            ("transfer", Map(TRANSFER)),
             (
                 "zones",
                 Maps(&[
@@ -80,7 +107,7 @@ const TOP: Shape = Map(&[
                             ("negativeTtl", Value),
                         ]),
                     ),
-                    ("transfer", Later),
+                    ("transfer", Map(TRANSFER)),
                 ]),
             ),
         ]),
@@ -95,6 +122,13 @@ const TOP: Shape = Map(&[
     ("history", Map(&[("changes", Value), ("memory", Value), ("disk", Value)])),
     ("log", Map(&[("format", Value), ("level", Value)])),
 ]);
+
+const TRANSFER: &[(&str, Shape)] = &[
+    ("allow", Values),
+    ("keys", Values),
+    ("rules", Maps(&[("allow", Values), ("keys", Values)])),
+    ("notify", Listeners(&[("address", Value), ("key", Value)])),
+];
 
 const EXPRESSION: &[(&str, Shape)] = &[("key", Value), ("operator", Value), ("values", Values)];
 

@@ -78,6 +78,14 @@ impl Node {
         }
     }
 
+    /// The items of a list, or a single value in place of a list of one.
+    pub(super) fn values(&self) -> &[Self] {
+        match &self.content {
+            Content::Scalar(_) => std::slice::from_ref(self),
+            _ => self.items(),
+        }
+    }
+
     /// The node under a path of keys with dots between, through mappings only.
     pub(super) fn at(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, Self::child).filter(|node| node.content != Content::Nothing)

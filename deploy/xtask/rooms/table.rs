@@ -93,7 +93,7 @@ pub(super) const ROOMS: &[Room] = &[
     Room {
         folder: "",
         may_use: Rooms::All,
-        tests_may_use: SUPPORT,
+        tests_may_use: Rooms::These(&["tests/support", "tests/conformance"]),
         tests: Tests::Not,
         never: &[],
         reaches_never: &[],
@@ -223,6 +223,18 @@ pub(super) const ROOMS: &[Room] = &[
         never: &[],
         reaches_never: &[],
         reason: "tests of every room use it, so it may use only what all of them may",
+    },
+    Room {
+        folder: "tests/conformance",
+        may_use: NOBODY,
+        tests_may_use: NOBODY,
+        tests: Tests::Only,
+        never: &[Never {
+            crates: &["hickory-*"],
+            reason: "it reads and writes messages itself: what is proved must not be its own proof",
+        }],
+        reaches_never: &[],
+        reason: "the cases speak the network alone, so that any name server can take the place of ours",
     },
     Room {
         folder: "tests/*",

@@ -86,6 +86,10 @@ finding_codes! {
     // Settings.
     /// A settings file, variable or flag with a value that is refused; the program does not start with it.
     RefusedSetting = "refused-setting", Error;
+    /// A TSIG secret shorter than the hash of its algorithm, which is weaker than it looks (RFC 2104 section 3).
+    ShortSecret = "short-secret", Warning;
+    /// A setting that was changed in the file and cannot change while the program runs; the running value stays.
+    NextStart = "next-start", Info;
 
     // Files and objects.
     /// A file or folder could not be read.
@@ -180,6 +184,24 @@ finding_codes! {
     ZoneSerial = "zone-serial", Warning;
     /// A signed zone, which is not served yet.
     ZoneSigned = "zone-signed", Error;
+
+    // Delegations.
+    /// A server of the parent zone that does not answer, or not as one; the others are still asked.
+    DelegationParent = "delegation-parent", Warning;
+    /// The parent zone does not delegate the zone.
+    DelegationMissing = "delegation-missing", Error;
+    /// The parent zone and the zone name different name servers (RFC 1034 section 4.2.2).
+    DelegationNs = "delegation-ns", Error;
+    /// Addresses at the parent zone that are missing where they are needed, or are not those of the zone (RFC 9471).
+    DelegationGlue = "delegation-glue", Error;
+    /// A DS for a zone that is not signed; resolvers that validate refuse every answer of it (RFC 4035 section 5.2).
+    DelegationDs = "delegation-ds", Error;
+    /// A name server of the zone that has no address, does not answer, or answers without authority (lame, RFC 9499).
+    DelegationLame = "delegation-lame", Error;
+    /// A name server of the zone that does not answer over TCP (RFC 7766 section 5).
+    DelegationTcp = "delegation-tcp", Error;
+    /// Name servers of the zone with different SOA serials; some are behind, or were never told.
+    DelegationSerial = "delegation-serial", Warning;
 }
 
 impl Finding {

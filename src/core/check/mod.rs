@@ -2,6 +2,7 @@
 
 mod finding;
 
+pub mod delegation;
 pub mod zone;
 
 pub use finding::{Finding, FindingCode, Place, Severity};

@@ -102,6 +102,8 @@ pub(crate) struct ReplyOptions<'a> {
     pub(crate) error: Option<u16>,
     pub(crate) nsid: Option<&'a [u8]>,
     pub(crate) padding: bool,
+    /// The request had a good server cookie, so that its source address is not forged.
+    pub(crate) trusted: bool,
 }
 
 impl ReplyOptions<'_> {

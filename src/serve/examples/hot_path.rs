@@ -1,4 +1,4 @@
-//! Times the answer path in process, without sockets: building, answering, changing, memory.
+//! Times the answer path in process, without sockets: building, answering and counting, changing, memory.
 //!
 //! ```text
 //! cargo run --release -p mcdns-serve --example hot_path [SERVICES [QUERIES]]
@@ -20,7 +20,7 @@ use mcdns_core::{
     answer::{Entry, Levels, Patch, Snapshot, Soa, ZonePatch},
     dns::{OwnerName, RecordType, Rrset, Serial},
 };
-use mcdns_serve::{Answer, Client, Policy, Responder, SnapshotStore, Transport};
+use mcdns_serve::{Answer, Client, Counters, Policy, Responder, SnapshotStore, Transport};
 
 const APEX: &str = "example.com";
 const REGIONS: [(&str, [&str; 2]); 2] =
@@ -51,11 +51,15 @@ fn main() -> io::Result<()> {
     let mut responder = Responder::default();
     let policy = Policy::default();
     let client = Client { address: ([192, 0, 2, 200], 5353).into(), transport: Transport::Udp };
+    let cells = Counters::default().add_thread(Transport::Udp);
     let mut octets = 0;
     let start = Instant::now();
     for request in requests.iter().cycle().take(queries) {
         let snapshot = store.load();
-        if let Answer::Message(reply) = responder.respond(&snapshot, &policy, request, &client) {
+        let received = cells.received();
+        let answer = responder.respond(&snapshot, &policy, request, &client);
+        cells.answered(received, &client, request, &answer);
+        if let Answer::Message(reply) = answer {
             octets += reply.octets.len();
         }
     }

@@ -87,7 +87,7 @@ pub(super) async fn tell(
         let check = key.map(|key| AnswerCheck::sign(key, &mut message, Clock::default().now()));
         let deadline = Instant::now() + patience;
         match exchange(secondary.address, &message, question_end, check.as_ref(), deadline, shared).await {
-            Ok(Some(rcode)) if rcode == 0 => return Ok(Told),
+            Ok(Some(0)) => return Ok(Told),
             Ok(Some(rcode)) => return Err(Failure::Refused(rcode)),
             Ok(None) => last = Failure::Silent,
             Err(failure @ Failure::Signature(_)) => return Err(failure),
@@ -118,11 +118,8 @@ async fn exchange(
     shared.counts.sent.fetch_add(1, Ordering::Relaxed);
     let mut answer = vec![0; ANSWER];
     loop {
-        let length = match timeout_at(deadline, socket.recv(&mut answer)).await {
-            Ok(Ok(length)) => length,
-            // Nobody listens there now; or the time is over.
-            Ok(Err(_)) | Err(_) => return Ok(None),
-        };
+        // Otherwise nobody listens there now, or the time is over.
+        let Ok(Ok(length)) = timeout_at(deadline, socket.recv(&mut answer)).await else { return Ok(None) };
         let answer = &answer[..length];
         if !is_answer(answer, message, question_end) {
             continue;

@@ -37,6 +37,8 @@ pub(super) struct Chain<'c, 'm> {
     pub(super) message: &'c mut Message<'m>,
     /// Tag of the first name's zone; 0 in the beginning.
     pub(super) zone: u64,
+    /// As in [`Reply::source`](super::Reply::source).
+    pub(super) source: usize,
 }
 
 /// What follows from one name of a chain.
@@ -90,6 +92,7 @@ impl Chain<'_, '_> {
         }
         match outcome {
             Outcome::Answer(rrset) => {
+                self.note_source(rrset);
                 let start = if place == HEADER {
                     self.message.put_direct(Section::Answer, rrset)
                 } else {
@@ -102,6 +105,7 @@ impl Chain<'_, '_> {
                 Step::Done(NOERROR)
             }
             Outcome::Alias(rrset) => {
+                self.note_source(rrset);
                 let owner = Owner::within(place, self.name, 0);
                 let start = self.message.put(Section::Answer, rrset, owner);
                 let data = rrset.octets().len() - rrset.data().next().map_or(0, |(data_at, _)| data_at);
@@ -114,8 +118,14 @@ impl Chain<'_, '_> {
                 let target = message.put_alias(climb.ttl, owner, |out| climb.write_target(name, out));
                 after_alias(target, record_type)
             }
-            Outcome::Redirect { owner, dname } => self.redirect(place, owner, dname, record_type),
-            Outcome::Referral { cut, servers } => self.refer(zone, apex, place, cut, servers),
+            Outcome::Redirect { owner, dname } => {
+                self.note_source(dname);
+                self.redirect(place, owner, dname, record_type)
+            }
+            Outcome::Referral { cut, servers } => {
+                self.note_source(servers);
+                self.refer(zone, apex, place, cut, servers)
+            }
             Outcome::Negative(negative) => {
                 let owner = Owner::within(place, self.name, apex);
                 match self.message.put(Section::Authority, zone.negative_soa_record(), owner) {
@@ -127,6 +137,12 @@ impl Chain<'_, '_> {
                 }
             }
         }
+    }
+
+    /// An RRset is told by where it stands in the snapshot.
+    #[inline]
+    fn note_source(&mut self, rrset: EncodedRrset<'_>) {
+        self.source = rrset.octets().as_ptr().addr();
     }
 
     /// A DNAME and the CNAME that follows from it (RFC 6672 section 3.1).

@@ -40,6 +40,6 @@ impl Responder {
         let truncated = message.truncated;
         let length = message.finish_with(request.octets, NOERROR, self.options.udp_payload, limit, &options);
         let octets = &self.out[..length];
-        Answer::Message(Reply { octets, rcode: NOERROR, truncated, record_type: question, zone: 0 })
+        Answer::Message(Reply { truncated, record_type: question, ..Reply::new(octets, NOERROR) })
     }
 }

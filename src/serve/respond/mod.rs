@@ -68,6 +68,19 @@ pub struct Reply<'a> {
     /// The zone that the name belongs to, as [`AuthoritativeZone::tag`](mcdns_core::answer::AuthoritativeZone::tag);
     /// 0 where there is none.
     pub zone: u64,
+    /// Tells the RRset that answers (the last of a chain; the name servers of a referral) from all others of this
+    /// moment, a wildcard's being one for all names; 0 where there is none. For counting answers of one kind.
+    pub source: usize,
+    /// True if the client has shown that its address is not forged, by a server cookie (RFC 7873 section 5.1) or a
+    /// signature.
+    pub trusted: bool,
+}
+
+impl<'a> Reply<'a> {
+    /// A message of which nothing else is known.
+    pub fn new(octets: &'a [u8], rcode: u16) -> Self {
+        Self { octets, rcode, truncated: false, record_type: RecordType(0), zone: 0, source: 0, trusted: false }
+    }
 }
 
 /// The buffers that answering needs; made once per thread.
@@ -115,15 +128,17 @@ impl Responder {
             let limit = self.limit(edns, client.transport);
             let Self { name, extra, out, .. } = self;
             let mut message = Message::start(out, request, question.end, limit, edns);
-            let mut chain = Chain { snapshot, name, extra, message: &mut message, zone: 0 };
+            let mut chain = Chain { snapshot, name, extra, message: &mut message, zone: 0, source: 0 };
             let rcode = chain.follow(question.record_type);
-            let zone = chain.zone;
+            let (zone, source) = (chain.zone, chain.source);
             // Who asked with EDNS learns why it is refused.
             if rcode != REFUSED {
                 let truncated = message.truncated;
                 let length = message.finish(request, rcode, self.options.udp_payload);
                 let record_type = question.record_type;
-                return Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone });
+                let octets = &self.out[..length];
+                let reply = Reply { octets, rcode, truncated, record_type, zone, source, trusted: false };
+                return Answer::Message(reply);
             }
         }
         self.respond_unusual(&Request { snapshot, policy, octets: request, client, signer: None, reserve: 0 })

@@ -139,21 +139,18 @@ impl Responder {
         let encoded = Some(differences)
             .filter(|differences| !differences.is_empty())
             .and_then(|differences| encode_differences(zone, differences, question.end, message.room()));
-        let given = match encoded {
-            Some((records, count)) => {
-                message.put_encoded(&records, count);
-                Given::Incremental
-            }
-            None => {
-                let _ = message.put(Section::Answer, zone.soa_record(), Owner::within(HEADER, name, 0));
-                Given::UpToDate
-            }
+        let given = if let Some((records, count)) = encoded {
+            message.put_encoded(&records, count);
+            Given::Incremental
+        } else {
+            let _ = message.put(Section::Answer, zone.soa_record(), Owner::within(HEADER, name, 0));
+            Given::UpToDate
         };
         self.transfers.count(given);
         let length = message.finish_with(request.octets, NOERROR, payload, limit, options);
         let record_type = question.record_type;
         let octets = &self.out[..length];
-        Answer::Message(Reply { octets, rcode: NOERROR, truncated: false, record_type, zone: zone.tag() })
+        Answer::Message(Reply { record_type, zone: zone.tag(), ..Reply::new(octets, NOERROR) })
     }
 
     /// The name that is asked for, for people.

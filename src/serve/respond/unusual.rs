@@ -43,6 +43,13 @@ pub(super) struct Request<'r> {
     pub(super) reserve: usize,
 }
 
+impl Request<'_> {
+    /// True if the request was signed by somebody whom we know.
+    fn is_trusted(&self) -> bool {
+        self.signer.is_some()
+    }
+}
+
 impl Responder {
     /// Answers what is not a plain query, or has no plain answer.
     #[cold]
@@ -125,7 +132,7 @@ impl Responder {
         let message = Message::start_with(&mut self.out, request.octets, question, limit, parts.edns, options.needed());
         let length = message.finish_with(request.octets, rcode, self.options.udp_payload, limit, options);
         let record_type = question.map_or(RecordType(0), |question| question.record_type);
-        Answer::Message(Reply { octets: &self.out[..length], rcode, truncated: false, record_type, zone: 0 })
+        Answer::Message(Reply { record_type, trusted: request.is_trusted(), ..Reply::new(&self.out[..length], rcode) })
     }
 
     /// How long the answer may be.
@@ -141,9 +148,9 @@ impl Responder {
         let Self { name, extra, out, .. } = self;
         let needed = options.needed();
         let mut message = Message::start_with(out, request.octets, Some(&question), limit, parts.edns, needed);
-        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0 };
+        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0, source: 0 };
         let mut rcode = chain.follow(question.record_type);
-        let zone = chain.zone;
+        let (zone, source) = (chain.zone, chain.source);
         options.error = match (rcode, request.policy.condition) {
             (REFUSED, Condition::NotReady) => {
                 rcode = SERVFAIL;
@@ -161,7 +168,8 @@ impl Responder {
         }
         let length = message.finish_with(request.octets, rcode, payload, limit, &options);
         let record_type = question.record_type;
-        Answer::Message(Reply { octets: &self.out[..length], rcode, truncated, record_type, zone })
+        let (octets, trusted) = (&self.out[..length], request.is_trusted() || options.trusted);
+        Answer::Message(Reply { octets, rcode, truncated, record_type, zone, source, trusted })
     }
 
     /// Reads the options of a request and decides on those of its answer. With a verdict on the cookie if there is
@@ -186,6 +194,7 @@ impl Responder {
             .zip(asked.cookie)
             .map(|(secrets, cookie)| secrets.judge(cookie, client.address.ip(), self.clock.now()));
         options.cookie = judged.map(|(_, cookie)| cookie);
+        options.trusted = judged.is_some_and(|(verdict, _)| verdict == Verdict::Good);
         Ok(judged.map(|(verdict, _)| verdict))
     }
 

@@ -118,7 +118,6 @@ impl Names {
 }
 
 /// Where a name is kept. Who makes names collide loses their compression.
-#[expect(clippy::cast_possible_truncation, reason = "the high bits are wanted")]
 fn place_of(labels: &[u8]) -> usize {
     let mut hash = labels.len() as u64;
     for chunk in labels.chunks(8) {

@@ -1,0 +1,294 @@
+//! DNS over HTTPS (RFC 8484): HTTP/1.1 and HTTP/2 by ALPN, one message in each request.
+//!
+//! ```text
+//!   GET PATH?dns=BASE64URL   ─┐
+//!   HEAD the same            ─┼─► message ──► answer: 200, application/dns-message, Cache-Control: max-age
+//!   POST PATH, body          ─┘               (an error of DNS is a good HTTP response, section 4.2.1)
+//! ```
+//!
+//! Zone transfers are refused: they have many messages, and a response has one. What is no message gets 400, so does
+//! what is no query; 404, 405, 413, 414 and 415 say the rest. 431 is for a header that is too long.
+//!
+//! Limits: 100 requests at a time on one connection, 32 KB of header, one message of body; a connection may be silent
+//! and a body may take as long as the listener says.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use data_encoding::BASE64URL_NOPAD;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    http::request::Parts,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use tokio::{
+    net::TcpStream,
+    task::spawn_local,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    desk::{Desk, Outcome},
+    places::{Dismissal, Place},
+    records::freshness,
+};
+use crate::{client::Client, udp::Handler};
+
+/// ALPN of HTTP/2 (RFC 9113 section 3.2).
+pub(crate) const HTTP_2: &[u8] = b"h2";
+/// ALPN of HTTP/1.1 (RFC 7301 section 6).
+pub(crate) const HTTP_1: &[u8] = b"http/1.1";
+/// The media type of messages (RFC 8484 section 6).
+const MESSAGE: &str = "application/dns-message";
+/// Longest message.
+const LONGEST: usize = 65_535;
+/// Octets of the body of a wrong request that are read and forgotten: clients that are cut off in the middle of a body
+/// do not hear why.
+const PASSED_OVER: usize = 256 * 1024;
+/// Longest query string; messages that are longer come by POST.
+const LONGEST_QUERY: usize = 16 * 1024;
+/// Octets of a request's header; also of what is read at a time over HTTP/1.1.
+const HEADER: usize = 32 * 1024;
+/// The same over HTTP/2, where a stream is reset for more than this; between the two is room to say why (431).
+const HEADER_LIST: u32 = 64 * 1024;
+/// Requests at a time on one connection (RFC 9113 section 6.5.2: "no smaller than 100").
+const STREAMS: u32 = 100;
+/// Octets that may come in on one stream before they are read (RFC 9113 section 6.9.2), and on a connection.
+const STREAM_WINDOW: u32 = 65_535;
+const CONNECTION_WINDOW: u32 = 4 * 65_535;
+/// Octets of answers that a stream keeps for a client that does not read.
+const SEND: usize = 64 * 1024;
+
+/// Serves one connection until its client closes it, is silent for too long, or the place is taken away.
+pub(crate) async fn serve<H: Handler>(
+    stream: TlsStream<TcpStream>,
+    client: Client,
+    path: &Arc<str>,
+    desk: &Rc<Desk<H>>,
+    place: &Place,
+) {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+    let (idle, last) = (desk.options.idle, Rc::new(Cell::new(Instant::now())));
+    let service = service_fn(|request| {
+        let (desk, path, last) = (Rc::clone(desk), Arc::clone(path), Rc::clone(&last));
+        async move {
+            last.set(Instant::now());
+            let response = respond(request, &client, &path, &desk).await;
+            last.set(Instant::now());
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let stream = TokioIo::new(stream);
+    let attendance = Attendance { place, idle, end: Instant::now() + desk.options.lifetime, last: &last };
+    // What breaks is the client's business.
+    if is_http2 {
+        let connection = http2::Builder::new(Local)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_LIST)
+            .max_send_buf_size(SEND)
+            .serve_connection(stream, service);
+        let _ = attendance.attend(connection).await;
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(idle)
+            .max_header_size(HEADER)
+            .max_buf_size(HEADER)
+            .half_close(true)
+            .serve_connection(stream, service);
+        let _ = attendance.attend(connection).await;
+    }
+}
+
+/// Runs what hyper wants to be run on the thread of its connection.
+#[derive(Clone, Copy)]
+struct Local;
+
+impl<F: Future<Output: 'static> + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
+}
+
+/// What ends a connection from our side.
+struct Attendance<'a> {
+    place: &'a Place,
+    idle: Duration,
+    end: Instant,
+    last: &'a Cell<Instant>,
+}
+
+impl Attendance<'_> {
+    /// Drives the connection. When it shall end, its client is told (GOAWAY, `Connection: close`) and has the idle
+    /// time once more for what is under way.
+    async fn attend<C: GracefulConnection>(self, connection: C) -> Result<(), C::Error> {
+        let mut connection = pin!(connection);
+        let mut timer = pin!(sleep_until(self.deadline()));
+        let mut told = false;
+        let mut seen = self.last.get();
+        std::future::poll_fn(|context: &mut Context<'_>| {
+            loop {
+                if !told && let Poll::Ready(dismissal) = self.place.poll_dismissed(context) {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                    // hyper waits for the first request of a connection even then.
+                    let patience = if dismissal == Dismissal::Stop { self.idle } else { Duration::ZERO };
+                    timer.as_mut().reset(Instant::now() + patience);
+                }
+                if let Poll::Ready(result) = connection.as_mut().poll(context) {
+                    return Poll::Ready(result);
+                }
+                if seen != self.last.get() {
+                    seen = self.last.get();
+                    self.place.touch(false);
+                }
+                if timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                if told {
+                    return Poll::Ready(Ok(()));
+                }
+                let now = Instant::now();
+                if now >= self.deadline() {
+                    told = true;
+                    connection.as_mut().graceful_shutdown();
+                    timer.as_mut().reset(now + self.idle);
+                } else {
+                    timer.as_mut().reset(self.deadline());
+                }
+            }
+        })
+        .await
+    }
+
+    fn deadline(&self) -> Instant {
+        (self.last.get() + self.idle).min(self.end)
+    }
+}
+
+async fn respond<H: Handler>(
+    request: Request<Incoming>,
+    client: &Client,
+    path: &str,
+    desk: &Desk<H>,
+) -> Response<Full<Bytes>> {
+    let (head, mut body) = request.into_parts();
+    let limit = desk.options.idle;
+    let message = match timeout(limit, message(&head, path, &mut body)).await {
+        Ok(Ok(message)) => message,
+        Ok(Err(status)) => {
+            let _ = timeout(limit, pass_over(&mut body)).await;
+            return empty(status);
+        }
+        Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
+    };
+    let mut answer = Vec::new();
+    match desk.answer(client, &message, false, &mut answer) {
+        Outcome::Answered => whole(answer, head.method == Method::HEAD),
+        // Transfers are refused by the desk; what is no query gets no answer of DNS.
+        Outcome::Silence | Outcome::Transfer(_) => empty(StatusCode::BAD_REQUEST),
+        Outcome::Lost => empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The message of a request, or the status that says what is wrong.
+async fn message(head: &Parts, path: &str, body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    if fields.sum::<usize>() > HEADER {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    if head.uri.path() != path {
+        return Err(StatusCode::NOT_FOUND);
+    }
+    match head.method {
+        Method::GET | Method::HEAD => from_query(head.uri.query()),
+        Method::POST if is_message(&head.headers) => from_body(body).await,
+        Method::POST => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+    }
+}
+
+/// The response with an answer, which has its length in front.
+fn whole(framed: Vec<u8>, is_head: bool) -> Response<Full<Bytes>> {
+    let answer = Bytes::from(framed).split_off(2);
+    let control = freshness(&answer).map_or_else(
+        || HeaderValue::from_static("no-store"),
+        |seconds| HeaderValue::try_from(format!("max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store")),
+    );
+    let length = HeaderValue::from(answer.len());
+    let mut response = Response::new(Full::new(if is_head { Bytes::new() } else { answer }));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
+    headers.insert(CACHE_CONTROL, control);
+    headers.insert(CONTENT_LENGTH, length);
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+    response
+}
+
+/// The message in `dns=…` of a query string, base64url without padding (RFC 8484 sections 4.1 and 6).
+fn from_query(query: Option<&str>) -> Result<Vec<u8>, StatusCode> {
+    let query = query.unwrap_or_default();
+    if query.len() > LONGEST_QUERY {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("dns=")).ok_or(StatusCode::BAD_REQUEST)?;
+    BASE64URL_NOPAD.decode(value.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)
+}
+
+/// The message in the body.
+async fn from_body(body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+    let mut message = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        if message.len() + data.len() > LONGEST {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        message.extend_from_slice(&data);
+    }
+    Ok(message)
+}
+
+/// Reads on to the end of a body, if that is not too far.
+async fn pass_over(body: &mut Incoming) {
+    let mut left = PASSED_OVER;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+/// True if the body is said to be a message; parameters are ignored (RFC 8484 section 6 defines none).
+fn is_message(headers: &HeaderMap) -> bool {
+    let Some(Ok(kind)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MESSAGE))
+}
