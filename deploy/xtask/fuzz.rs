@@ -142,6 +142,8 @@ impl Target {
             .args(["--exact", &self.test, "--nocapture", "--test-threads=1"])
             .env("BOLERO_RANDOM_ITERATIONS", executions.to_string())
             .env("RUST_BACKTRACE", "1")
+            // Short runs have a fixed seed, long ones a new one for each slice.
+            .env_remove(SEED)
             .current_dir(package)
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
