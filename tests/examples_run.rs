@@ -1,6 +1,7 @@
 //! Every example of the help that can be run in the repository is run, as it stands there.
 //!
-//! Left out are those with files of an operator (`/etc`, `/srv`) and with addresses that this machine does not have.
+//! Left out are those with files of an operator (`/etc`, `/srv`), with addresses that this machine does not have, and
+//! those that ask the name servers of others (`check --delegation`).
 //! Examples that ask the running program get the ports of one that the test starts.
 
 mod program;
@@ -79,6 +80,12 @@ fn examples_without_files_end_with_0() {
 }
 
 #[test]
+fn examples_that_ask_others_are_of_one_command() {
+    let others: Vec<String> = examples().into_iter().filter(|example| asks_others(example)).collect();
+    assert!(others.len() >= 2 && others.iter().all(|example| example.starts_with("check ")), "{others:?}");
+}
+
+#[test]
 fn paths_in_examples_are_those_of_an_operator_or_exist() {
     for example in examples() {
         for word in words(&example).iter().filter(|word| word.contains('/')) {
@@ -110,9 +117,16 @@ fn serves(example: &str) -> bool {
     example.starts_with("run ") || example.starts_with("serve ")
 }
 
-/// True if there are paths in it, and all of them are in the repository.
+/// True for what asks the name servers of a parent zone and of the zone itself.
+fn asks_others(example: &str) -> bool {
+    words(example).contains(&"--delegation")
+}
+
+/// True if there are paths in it, all of them are in the repository, and nothing else is needed.
 fn names_files_here(example: &str) -> bool {
     let words = words(example);
     let mut paths = words.iter().filter(|word| word.contains('/')).peekable();
-    paths.peek().is_some() && paths.all(|path| repository().join(path).exists() && !Path::new(path).is_absolute())
+    paths.peek().is_some()
+        && !asks_others(example)
+        && paths.all(|path| repository().join(path).exists() && !Path::new(path).is_absolute())
 }

@@ -60,7 +60,6 @@ const PACKAGES: &[Package] = &[
         purpose: "a third opinion on the golden zones",
         needed_by: NeededBy::Tests,
     },
-    Package { name: "knot-dnsutils", program: "kdig", purpose: "asks as others do", needed_by: NeededBy::Tests },
     Package {
         name: "nsd",
         program: "nsd-checkzone",
@@ -68,6 +67,7 @@ const PACKAGES: &[Package] = &[
         needed_by: NeededBy::Tests,
     },
     Package { name: "knot", program: "knotd", purpose: "a name server to compare with", needed_by: NeededBy::Tests },
+    Package { name: "unbound", program: "unbound", purpose: "a resolver that asks us", needed_by: NeededBy::Tests },
     Package { name: "pdns-server", program: "pdns_server", purpose: "a secondary of ours", needed_by: NeededBy::Tests },
     Package {
         name: "python3-dnspython",

@@ -5,7 +5,7 @@ use data_encoding::HEXLOWER;
 use crate::{
     draft::RD,
     reply::{Reply, SECTIONS},
-    script::{Expected, Mode, OptionTest, Section},
+    script::{Expected, Mode, OptionTest, Section, TsigTest},
     words::{self, OPTIONS, RCODES},
 };
 
@@ -223,15 +223,20 @@ fn tsig(
                 found.push("the answer is signed, which nobody asked for".to_owned());
             }
         }
-        Some(test) => {
+        Some(TsigTest::Absent) => {
+            if seen.is_some() {
+                found.push("a TSIG record where there must be none".to_owned());
+            }
+        }
+        Some(TsigTest::Present { error, signed }) => {
             let Some(seen) = seen else {
                 found.push("no TSIG record".to_owned());
                 return;
             };
-            if seen.error != test.error {
+            if seen.error != error {
                 found.push(format!("TSIG error {}", seen.error));
             }
-            if test.signed {
+            if signed {
                 found.extend(signature.and_then(|signature| signature.clone().err()));
             } else if !seen.mac.is_empty() {
                 found.push("a MAC where there must be none".to_owned());

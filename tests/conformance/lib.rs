@@ -9,7 +9,8 @@
 //! Every case stands below the sentence that asks for it. All servers load the same master files (`zones/`) and are
 //! asked the same; the controls (NSD, Knot, BIND) show by failing where a case is wrong. A control that is known to
 //! deviate is named in the case with the reason, and must deviate: a note that is no longer true fails as well. Where
-//! every control deviates, the case says why this server differs from them all.
+//! every control deviates, the case says why this server differs from them all. This server deviates from a SHOULD at
+//! most, and says why.
 //!
 //! Nothing of this project's own code reads or writes a message here: what is proved must not be its own proof.
 

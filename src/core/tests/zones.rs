@@ -72,11 +72,16 @@ fn every_broken_zone_has_its_findings_and_no_others() {
     }
 }
 
+/// Findings about zones that no file shows by itself: the serial is held against that of the zone that was served before
+/// the file was read again.
+const NOT_OF_ONE_FILE: [FindingCode; 1] = [FindingCode::ZoneSerial];
+
 #[test]
 fn every_finding_about_zones_has_a_broken_zone() {
     let shown: BTreeSet<&str> = BROKEN.iter().map(|(name, _, _)| *name).collect();
-    for code in FindingCode::ALL.iter().map(|code| code.as_str()).filter(|code| code.starts_with("zone-")) {
-        assert!(shown.contains(code), "zones/broken/{code}.zone is missing");
+    for code in FindingCode::ALL.iter().filter(|code| code.as_str().starts_with("zone-")) {
+        let name = code.as_str();
+        assert_ne!(shown.contains(name), NOT_OF_ONE_FILE.contains(code), "zones/broken/{name}.zone");
     }
 }
 

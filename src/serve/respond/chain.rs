@@ -23,6 +23,8 @@ use crate::{
 
 /// Longest name in wire format, in octets.
 const MAX_NAME: usize = 255;
+/// Octets of a compression pointer.
+const POINTER: usize = 2;
 /// Records in front of one that are searched for the same name.
 const REPEATED: usize = 16;
 /// Aliases that one answer follows. Resolvers give up at about as many.
@@ -151,10 +153,16 @@ impl Chain<'_, '_> {
         let Self { name, message, .. } = self;
         let start = name.start(label);
         let owner = Owner::within(place, name, label);
-        if message.put(Section::Answer, dname, owner).is_none() {
+        // A chain may come by one DNAME more than once, and a message has no record twice (RFC 2181 section 5).
+        let is_repeated = place != HEADER && has_redirection(message.octets(), &name.as_wire()[start..], dname);
+        if !is_repeated && message.put(Section::Answer, dname, owner).is_none() {
             return Step::Full;
         }
         let Some((_, target)) = dname.data().next() else { return Step::Done(NOERROR) };
+        // One that leads below itself makes names longer and longer. Once is enough to tell, as NSD has it.
+        if is_repeated && is_at_or_below(target, &name.as_wire()[start..]) {
+            return Step::Done(NOERROR);
+        }
         let front = &name.as_wire()[..start];
         if front.len() + target.len() > MAX_NAME {
             return Step::Done(YXDOMAIN);
@@ -304,6 +312,18 @@ impl Chain<'_, '_> {
         let at = |&place: &u16| self.message.octets().get(usize::from(place)..usize::from(place) + wire.len());
         places.iter().filter_map(at).any(|earlier| earlier.eq_ignore_ascii_case(wire))
     }
+}
+
+/// True if this DNAME of `owner` stands in the answer that is written so far. Its record has a pointer to a name of the
+/// chain, which stands in the message in full; one too far behind for that has no pointer and is not found.
+#[cold]
+fn has_redirection(octets: &[u8], owner: &[u8], dname: EncodedRrset<'_>) -> bool {
+    let Some(record) = dname.octets().get(POINTER..) else { return false };
+    octets.windows(record.len()).enumerate().filter(|&(_, window)| window == record).any(|(at, _)| {
+        let pointer = at.checked_sub(POINTER).and_then(|start| octets[start..at].try_into().ok());
+        let place = usize::from(pointer.map_or(0, u16::from_be_bytes) & 0x3fff);
+        octets.get(place..place + owner.len()).is_some_and(|name| name.eq_ignore_ascii_case(owner))
+    })
 }
 
 /// An alias ends the chain for those who asked for it.

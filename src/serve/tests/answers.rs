@@ -514,6 +514,22 @@ fn a_redirection_to_a_name_that_is_too_long_is_yxdomain() {
     assert!(ask(&zone, "x.moved.example.com", "A").starts_with("NOERROR aa"));
 }
 
+/// RFC 2181 section 5: no two records of a message are the same, even where a chain comes by one DNAME again.
+#[test]
+fn a_redirection_that_is_used_twice_stands_in_the_answer_once() {
+    let zone =
+        snapshot(&[("example.com", "old DNAME new\na.new CNAME B.Old\nb.new A 192.0.2.1\nloop DNAME loop.loop")]);
+    let expected = "NOERROR aa\nanswer old.example.com. 180 DNAME new.example.com.\n\
+                    answer a.old.example.com. 180 CNAME a.new.example.com.\n\
+                    answer a.new.example.com. 180 CNAME b.old.example.com.\n\
+                    answer b.old.example.com. 180 CNAME b.new.example.com.\n\
+                    answer b.new.example.com. 180 A 192.0.2.1";
+    assert_eq!(ask(&zone, "a.old.example.com", "A"), expected);
+    let endless = "NOERROR aa\nanswer loop.example.com. 180 DNAME loop.loop.example.com.\n\
+                   answer a.loop.example.com. 180 CNAME a.loop.loop.example.com.";
+    assert_eq!(ask(&zone, "a.loop.example.com", "A"), endless);
+}
+
 #[test]
 fn a_chain_ends_after_sixteen_aliases() {
     let aliases: String = (0..40).map(|n| format!("a{n} CNAME a{}\n", n + 1)).collect::<Vec<_>>().concat();

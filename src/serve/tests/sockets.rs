@@ -151,6 +151,20 @@ fn what_is_no_query_closes_a_connection_and_gets_no_datagram() {
     assert!(show(&reply[..length]).starts_with("NOERROR aa"), "the first answer is to the good query");
 }
 
+/// A socket for UDP on a port whose TCP side nobody has. The port lies below those that systems give to whoever names none
+/// (from 32,768 in Linux), so that no connection of another test takes the TCP side meanwhile.
+fn udp_alone() -> UdpSocket {
+    let start = 10_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
+    (start..32_768)
+        .filter_map(|port| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let socket = UdpSocket::bind(address).ok()?;
+            TcpListener::bind(address).is_ok().then_some(socket)
+        })
+        .next()
+        .expect("a port that is free for UDP and TCP")
+}
+
 #[test]
 fn a_port_in_use_is_an_error_that_says_what_to_do() {
     let (server, store) = server();
@@ -160,7 +174,7 @@ fn a_port_in_use_is_an_error_that_says_what_to_do() {
     assert!(text.starts_with(&format!("cannot listen on {address} (TCP): another program has this port")), "{text}");
 
     // Where UDP alone is taken, even by a socket that would share.
-    let udp = UdpSocket::bind(ANY_PORT).expect("a socket");
+    let udp = udp_alone();
     let taken = udp.local_addr().expect("an address");
     let Err(error) = bind(&[taken], 1, &store) else { unreachable!("the port is taken") };
     assert!(error.to_string().contains("(UDP): another program"), "{error}");

@@ -16,9 +16,12 @@
 //!
 //! Sections: RFC 1035 section 5.1 (escapes), RFC 3597 section 5, RFC 4034 sections 2 to 5, RFC 9460 section 2.1.
 
+mod gateways;
+mod historic;
 mod layout;
 mod location;
 mod parameters;
+mod prefixes;
 mod read;
 mod text;
 mod write;

@@ -10,8 +10,9 @@ use std::{
 use data_encoding::{BASE32HEX_NOPAD, BASE64, HEXLOWER, HEXUPPER};
 
 use super::{
-    layout::{Part, layout},
-    location, parameters,
+    gateways, historic,
+    layout::{Part, Whole, layout},
+    location, parameters, prefixes,
     read::check_whole,
     text::{display_time, write_quoted},
 };
@@ -33,8 +34,7 @@ pub(super) fn write(out: &mut impl Write, record_type: RecordType, rdata: &[u8])
 pub(super) fn write_parts(out: &mut String, parts: &[Part], rdata: &[u8]) -> Result<bool, fmt::Error> {
     let mut octets = Octets { rest: rdata };
     for (index, &part) in parts.iter().enumerate() {
-        // Types and parameters may be none at all.
-        if index > 0 && !(octets.rest.is_empty() && matches!(part, Part::Types | Part::Parameters)) {
+        if index > 0 && !(octets.rest.is_empty() && part.may_be_missing()) {
             out.push(' ');
         }
         match write_part(out, part, &mut octets) {
@@ -51,6 +51,7 @@ fn write_part(out: &mut String, part: Part, octets: &mut Octets<'_>) -> Option<f
         Part::U8 | Part::Algorithm | Part::Scheme => write!(out, "{}", octets.array::<1>()?[0]),
         Part::U16 | Part::CertificateKind => write!(out, "{}", octets.u16()?),
         Part::U32 | Part::Period => write!(out, "{}", octets.u32()?),
+        Part::U64 => write!(out, "{}", u64::from_be_bytes(octets.array()?)),
         Part::Time => out.write_str(&display_time(octets.u32()?)),
         Part::Type => write!(out, "{}", RecordType(octets.u16()?)),
         Part::Name => write_name(out, octets.name()?),
@@ -73,6 +74,11 @@ fn write_part(out: &mut String, part: Part, octets: &mut Octets<'_>) -> Option<f
         Part::Ipv6 => write!(out, "{}", Ipv6Addr::from(octets.array::<16>()?)),
         Part::Hex => out.write_str(&HEXUPPER.encode(octets.some()?)),
         Part::Base64 => out.write_str(&BASE64.encode(octets.some()?)),
+        Part::MaybeBase64 => out.write_str(&BASE64.encode(octets.all())),
+        Part::DashOrBase64 => match octets.all() {
+            [] => out.write_str("-"),
+            data => out.write_str(&BASE64.encode(data)),
+        },
         Part::Salt => match octets.counted()? {
             [] => out.write_str("-"),
             salt => out.write_str(&HEXUPPER.encode(salt)),
@@ -86,8 +92,23 @@ fn write_part(out: &mut String, part: Part, octets: &mut Octets<'_>) -> Option<f
         Part::Locator => out.write_str(&joined(octets.take(8)?, 2, ":")),
         Part::Location => location::write(out, octets.array()?)?,
         Part::Parameters => parameters::write(out, octets)?,
+        Part::Own(whole) => write_whole(out, whole, octets)?,
     };
     Some(written)
+}
+
+fn write_whole(out: &mut String, whole: Whole, octets: &mut Octets<'_>) -> Option<fmt::Result> {
+    match whole {
+        Whole::Prefixes => prefixes::write(out, octets),
+        Whole::Gateway => gateways::write_key(out, octets),
+        Whole::Relay => gateways::write_relay(out, octets),
+        Whole::HostIdentity => gateways::write_host_identity(out, octets),
+        Whole::ChainedAddress => gateways::write_chained_address(out, octets),
+        Whole::Services => historic::write_services(out, octets),
+        Whole::Nsap => historic::write_nsap(out, octets),
+        Whole::Atm => historic::write_atm(out, octets),
+        Whole::OldTypes => historic::write_types(out, octets),
+    }
 }
 
 /// Octets in hexadecimal, in groups of `size`.
@@ -117,7 +138,7 @@ fn write_types(out: &mut String, octets: &mut Octets<'_>) -> Option<fmt::Result>
     Some(Ok(()))
 }
 
-fn write_name(out: &mut String, name: &[u8]) -> fmt::Result {
+pub(super) fn write_name(out: &mut String, name: &[u8]) -> fmt::Result {
     // The octets were found to be a name when they were cut off.
     let name = OwnerName::from_wire(name).map_err(|_| fmt::Error)?;
     if name.is_root() { out.write_char('.') } else { write!(out, "{name}.") }
@@ -162,7 +183,7 @@ impl<'a> Octets<'a> {
     }
 
     /// An uncompressed name.
-    fn name(&mut self) -> Option<&'a [u8]> {
+    pub(super) fn name(&mut self) -> Option<&'a [u8]> {
         let mut length = 0;
         loop {
             let label = *self.rest.get(length)?;
