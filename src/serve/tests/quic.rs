@@ -113,7 +113,7 @@ fn one_connection_is_good_for_a_thousand_queries_of_which_many_wait_at_once() {
         }
         assert!(tasks.join_all().await.into_iter().all(|answered| answered));
     });
-    assert_eq!(served.server.counters().sum().tcp.queries, 1_000);
+    assert_eq!(served.server.counters().sum().quic.queries, 1_000);
 }
 
 /// RFC 9250 section 4.3.3.
