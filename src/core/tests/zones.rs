@@ -75,7 +75,9 @@ fn every_broken_zone_has_its_findings_and_no_others() {
 #[test]
 fn every_finding_about_zones_has_a_broken_zone() {
     let shown: BTreeSet<&str> = BROKEN.iter().map(|(name, _, _)| *name).collect();
-    for code in FindingCode::ALL.iter().map(|code| code.as_str()).filter(|code| code.starts_with("zone-")) {
+    // A serial that stands still shows between two versions of a file, not in one.
+    let of_one_file = |code: &&str| code.starts_with("zone-") && *code != FindingCode::ZoneSerial.as_str();
+    for code in FindingCode::ALL.iter().map(|code| code.as_str()).filter(of_one_file) {
         assert!(shown.contains(code), "zones/broken/{code}.zone is missing");
     }
 }
