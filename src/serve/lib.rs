@@ -8,7 +8,8 @@
 //!                                     └─► answer, or nothing (RFC 1034 4.3.2, 2308, 4592, 6672, 6891, 9471)
 //! ```
 //!
-//! [`Responder`] is a function from a snapshot and a request to an answer: it takes no lock and allocates nothing.
+//! [`Responder`] is a function from a snapshot and a request to an answer: for a plain query it takes no lock and
+//! allocates nothing.
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
