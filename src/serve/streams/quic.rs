@@ -130,7 +130,7 @@ pub(crate) async fn accept<H: Handler>(endpoint: Endpoint, desk: Rc<Desk<H>>, ro
         desk.cells.count_connection(true);
         let (desk, handshake) = (Rc::clone(&desk), Handshake::begin(&handshakes));
         spawn_local(async move {
-            if let Some(connection) = shake_hands(incoming).await {
+            if let Some(connection) = shake_hands(incoming, desk.options.idle).await {
                 drop(handshake);
                 serve(&connection, &desk, &place).await;
             }
@@ -154,9 +154,9 @@ impl Drop for Handshake {
     }
 }
 
-async fn shake_hands(incoming: Incoming) -> Option<Connection> {
+async fn shake_hands(incoming: Incoming, idle: Duration) -> Option<Connection> {
     let connecting = incoming.accept().ok()?;
-    timeout(HANDSHAKE, connecting).await.ok()?.ok()
+    timeout(HANDSHAKE.min(idle), connecting).await.ok()?.ok()
 }
 
 /// What the streams of one connection have in common.
