@@ -365,7 +365,8 @@ fn a_flood_from_one_network_is_limited_and_a_bystander_in_another_loses_nothing(
     // One network, several hosts of it.
     let flooders: Vec<Ipv4Addr> = (0..8).map(|host| Ipv4Addr::new(127, 1, host, 1)).collect();
     let started = Instant::now();
-    let flood = Udp::start(server, &flooders, RATE, www, || Box::new(two_addresses));
+    let soon = Duration::from_secs(1);
+    let flood = Udp::start_with(server, &flooders, RATE, soon, www, || Box::new(two_addresses));
     let bystander = Udp::start(server, &[Ipv4Addr::new(127, 2, 0, 1)], 20, www, || Box::new(two_addresses));
     // A client in the network of the flood that learns its cookie over TCP, which has no limit...
     let client_cookie = [1, 2, 3, 4, 5, 6, 7, 8];
@@ -413,6 +414,9 @@ fn a_flood_from_one_network_is_limited_and_a_bystander_in_another_loses_nothing(
 fn at_the_end_under_load_all_that_the_kernel_delivered_is_answered() {
     /// Five seconds are for what is under way, one is for what waits at the sockets, the rest is for the machine.
     const END: Duration = Duration::from_secs(10);
+    /// Queries of each of eight sockets that wait when the end comes. With what the load has on its way that is less
+    /// than a receive buffer of 4 MiB holds.
+    const HELD: u16 = 100;
     fn www(_: u64) -> Vec<u8> {
         query(0, "www.load.example", A)
     }
@@ -427,12 +431,33 @@ fn at_the_end_under_load_all_that_the_kernel_delivered_is_answered() {
     read_framed(&mut asking).expect("an answer");
     halfway.write_all(&framed(&www(0))[..9]).expect("sent");
     eventually("there is load", || if load.answered() > 1_000 { Ok(()) } else { Err(load.answered()) });
-    // What comes with the signal is answered still.
+    // What has come when the signal comes is answered still. The program is held meanwhile, so that there is much.
     idle.write_all(&framed(&www(0))).expect("sent");
+    program.signal(Signal::STOP);
+    let held: Vec<UdpSocket> = EIGHT.map(|source| UdpSocket::bind((source, 0)).expect("a socket")).into();
+    for socket in &held {
+        for id in 0..HELD {
+            socket.send_to(&query(id, "www.load.example", A), server).expect("sent");
+        }
+    }
+    let dropped = program.kernel_drops();
+    program.signal(Signal::TERM);
+    program.signal(Signal::CONT);
     let started = Instant::now();
     let finished = program.stop().expect_code(0);
     assert!(started.elapsed() < END, "it took {:?}\n{}", started.elapsed(), finished.told());
     read_framed(&mut idle).expect("an answer");
+    let mut answered = 0;
+    for socket in &held {
+        // All that will come has come.
+        socket.set_nonblocking(true).expect("a socket");
+        let mut answer = [0; 512];
+        while socket.recv(&mut answer).is_ok() {
+            answered += 1;
+        }
+    }
+    let held = u64::from(HELD) * held.len() as u64;
+    assert!(answered + dropped >= held, "{answered} of {held} answered, {dropped} dropped by the kernel");
     let tallies = load.stop_each();
     assert!(tallies.iter().all(|tally| tally.answered > 0), "{tallies:?}");
     for Tally { answered, lost, wrong, .. } in tallies {

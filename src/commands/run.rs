@@ -36,7 +36,7 @@ use super::{
     Outcome, core_options, load,
     reload::Reload,
     say_ignored,
-    serve::{bind, open_admin},
+    serve::{bind, open_admin, spoken},
     zone_files::Watched,
 };
 use crate::{
@@ -415,11 +415,14 @@ fn welcome(running: &mut Running, server: &Server, admin: Option<std::net::Socke
     zones.sort();
     let zones = if zones.is_empty() { "no zone yet".to_owned() } else { zones.join(", ") };
     let records = crate::output::plural(engine.record_keys().count(), "record");
-    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
-    let mut lines = vec![
-        format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving")),
-        format!("     on {}, UDP and TCP", addresses.join(", ")),
-    ];
+    let mut lines = vec![format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving"))];
+    let listeners = running.settings.listeners();
+    let spoken: Vec<&str> = listeners.iter().map(|listener| spoken(&listener.service)).collect();
+    for same in server.addresses().iter().zip(spoken).collect::<Vec<_>>().chunk_by(|(_, one), (_, other)| one == other)
+    {
+        let addresses: Vec<String> = same.iter().map(|(address, _)| address.to_string()).collect();
+        lines.push(format!("     on {}, {}", addresses.join(", "), same[0].1));
+    }
     lines.extend(admin.map(|admin| format!("  admin http://{admin}/readyz")));
     if let Some(address) = server.addresses().first() {
         let digs = engine.example_names();

@@ -13,7 +13,7 @@ use mcdns_core::{
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
-use mcdns_serve::{PolicyStore, Server, SnapshotStore, TransferHistory};
+use mcdns_serve::{PolicyStore, Server, Service, SnapshotStore, TransferHistory, raise_file_limit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
@@ -27,6 +27,9 @@ use crate::{
     output::Output,
     settings::{Origin, Settings},
 };
+
+/// Files that are open besides connections: sockets of many threads, logs, what is watched.
+const OTHER_FILES: usize = 200;
 
 /// Master files and the zones that they give.
 struct Files {
@@ -55,8 +58,8 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     let server = bind(settings, &store, reload.policy())?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
     let zones: Vec<&str> = apexes.iter().map(String::as_str).collect();
-    for address in server.addresses() {
-        output.say(&format!("answering for {} on {address}, UDP and TCP", zones.join(", ")));
+    for (address, listener) in server.addresses().iter().zip(settings.listeners()) {
+        output.say(&format!("answering for {} on {address}, {}", zones.join(", "), spoken(&listener.service)));
     }
     let admin = Arc::new(Admin::new(store.clone(), server.counters().clone(), None)?);
     let tell = |admin: &Admin, reload: &Reload| {
@@ -97,7 +100,24 @@ pub(super) async fn open_admin(settings: &Settings) -> Result<Option<tokio::net:
 pub(super) fn bind(settings: &Settings, store: &Arc<SnapshotStore>, policy: &PolicyStore) -> Result<Server> {
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     let workers = settings.server.workers.value.unwrap_or_else(cores);
-    Ok(Server::bind(&settings.listeners(), workers, store, policy)?)
+    let listeners = settings.listeners();
+    let connections: usize = listeners.iter().map(|listener| listener.options.connections).sum();
+    if let Some(files) = raise_file_limit()
+        && files < (connections + OTHER_FILES) as u64
+    {
+        tracing::warn!(files, connections, "fewer files may be open than connections; raise the limit of open files");
+    }
+    Ok(Server::bind(&listeners, workers, store, policy)?)
+}
+
+/// What is spoken at a listener, as it is told to a person.
+pub(super) fn spoken(service: &Service) -> &'static str {
+    match service {
+        Service::Plain => "UDP and TCP",
+        Service::Tls(_) => "DNS over TLS",
+        Service::Https { .. } => "DNS over HTTPS",
+        Service::Quic(_) => "DNS over QUIC",
+    }
 }
 
 impl Files {

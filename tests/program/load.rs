@@ -27,7 +27,7 @@ use super::PATIENCE;
 /// Queries of one socket that are on their way at a time. Those of 8 sockets are far fewer than the 10,000 that a
 /// receive buffer of 4 MiB holds, also if all end up at one thread of the server.
 const WINDOW: usize = 256;
-/// How long nothing may come after the last query before the rest is taken for lost.
+/// How long an answer may take before it is taken for lost.
 const QUIET: Duration = Duration::from_secs(3);
 /// Octets of answers that may wait for the sender.
 const RECEIVE_BUFFER: usize = 1 << 20;
@@ -149,6 +149,18 @@ impl Udp {
         question: fn(u64) -> Vec<u8>,
         check: impl Fn() -> Check,
     ) -> Self {
+        Self::start_with(server, sources, rate, QUIET, question, check)
+    }
+
+    /// The same with another time after which an answer is taken for lost: shorter where losses are what is tried.
+    pub(crate) fn start_with(
+        server: SocketAddr,
+        sources: &[Ipv4Addr],
+        rate: u32,
+        quiet: Duration,
+        question: fn(u64) -> Vec<u8>,
+        check: impl Fn() -> Check,
+    ) -> Self {
         let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let share = f64::from(rate) / sources.len() as f64;
         let threads = sources.iter().zip(0..).map(|(source, index)| {
@@ -157,7 +169,8 @@ impl Udp {
             socket.connect(server).expect("a server");
             socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
             let (stop, answered, check) = (Arc::clone(&stop), Arc::clone(&answered), check());
-            let sender = Sender { socket, step: sources.len() as u64, next: index, question, check, stop, answered };
+            let sender =
+                Sender { socket, step: sources.len() as u64, next: index, quiet, question, check, stop, answered };
             thread::spawn(move || sender.run(share))
         });
         Self { threads: threads.collect(), stop, answered }
@@ -189,11 +202,19 @@ impl Udp {
     }
 }
 
+/// A query that is on its way.
+struct Asked {
+    number: u64,
+    query: Vec<u8>,
+    at: Instant,
+}
+
 struct Sender {
     socket: UdpSocket,
     /// From one query of this socket to its next one.
     step: u64,
     next: u64,
+    quiet: Duration,
     question: fn(u64) -> Vec<u8>,
     check: Check,
     stop: Arc<AtomicBool>,
@@ -203,12 +224,16 @@ struct Sender {
 impl Sender {
     fn run(mut self, rate: f64) -> Tally {
         let mut tally = Tally::default();
-        let mut on_their_way: HashMap<u16, (u64, Vec<u8>)> = HashMap::new();
+        let mut on_their_way: HashMap<u16, Asked> = HashMap::new();
         let start = Instant::now();
         let (mut last, mut answer, mut refused) = (start, [0; 4096], false);
         loop {
             let stop = refused || self.stop.load(Ordering::Relaxed);
             let due = start.elapsed().as_secs_f64() * rate;
+            if on_their_way.len() >= WINDOW {
+                let old = on_their_way.extract_if(|_, asked| asked.at.elapsed() > self.quiet);
+                tally.lost.extend(old.map(|(_, asked)| asked.number));
+            }
             while !stop && (tally.sent as f64) < due && on_their_way.len() < WINDOW {
                 let id = u16::try_from(tally.sent & 0xffff).expect("16 bits");
                 let mut query = (self.question)(self.next);
@@ -223,12 +248,12 @@ impl Sender {
                     Err(error) => panic!("a query cannot be sent: {error}"),
                 }
                 tally.octets.0 += query.len() as u64;
-                if let Some((number, _)) = on_their_way.insert(id, (self.next, query)) {
-                    tally.lost.push(number);
+                last = Instant::now();
+                if let Some(before) = on_their_way.insert(id, Asked { number: self.next, query, at: last }) {
+                    tally.lost.push(before.number);
                 }
                 tally.sent += 1;
                 self.next += self.step;
-                last = Instant::now();
             }
             match self.socket.recv(&mut answer) {
                 Ok(length) => {
@@ -236,25 +261,21 @@ impl Sender {
                     self.take(&answer[..length], &mut on_their_way, &mut tally);
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused = true,
-                Err(_) if last.elapsed() > QUIET && !stop => {
-                    // The window is full of what will never be answered.
-                    tally.lost.extend(on_their_way.drain().map(|(_, (number, _))| number));
-                }
-                Err(_) if stop && (on_their_way.is_empty() || refused || last.elapsed() > QUIET) => break,
+                Err(_) if stop && (on_their_way.is_empty() || refused || last.elapsed() > self.quiet) => break,
                 Err(_) => {}
             }
             if stop && on_their_way.is_empty() {
                 break;
             }
         }
-        tally.lost.extend(on_their_way.into_values().map(|(number, _)| number));
+        tally.lost.extend(on_their_way.into_values().map(|asked| asked.number));
         tally.lost.sort_unstable();
         tally
     }
 
-    fn take(&mut self, answer: &[u8], on_their_way: &mut HashMap<u16, (u64, Vec<u8>)>, tally: &mut Tally) {
+    fn take(&mut self, answer: &[u8], on_their_way: &mut HashMap<u16, Asked>, tally: &mut Tally) {
         let id = answer.get(..2).map(|id| u16::from_be_bytes([id[0], id[1]]));
-        let Some((number, query)) = id.and_then(|id| on_their_way.remove(&id)) else {
+        let Some(Asked { number, query, .. }) = id.and_then(|id| on_their_way.remove(&id)) else {
             tally.note(Err(format!("nobody asked for {answer:?}")));
             return;
         };
