@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use mcdns_serve::{
     BindError, Dnstap, DnstapOutput, HandOver, Inherited, LineFormat, PATIENCE, PolicyStore, Ports, Predecessor,
-    QueryLog, Server, Service, SnapshotStore, drop_privileges,
+    QueryLog, Server, Service, SnapshotStore, drop_privileges, raise_file_limit,
 };
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 const CERTIFICATES: Duration = Duration::from_mins(1);
 /// How long the admin port of a predecessor may stay open after it has given everything else away.
 const ADMIN_PORT: Duration = Duration::from_secs(10);
+/// Files that are open besides connections: sockets of many threads, logs, what is watched.
+const OTHER_FILES: usize = 200;
 /// Pause between tries for it.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -194,5 +196,12 @@ pub(super) fn set_taps(server: &Server, settings: &Settings) -> Result<()> {
 fn open(settings: &Settings, inherited: &mut Inherited) -> Result<Ports, BindError> {
     let cores = || std::thread::available_parallelism().map_or(1, Into::into);
     let workers = settings.server.workers.value.unwrap_or_else(cores);
-    Ports::open(&settings.listeners(), workers, inherited)
+    let listeners = settings.listeners();
+    let connections: usize = listeners.iter().map(|listener| listener.options.connections).sum();
+    if let Some(files) = raise_file_limit()
+        && files < (connections + OTHER_FILES) as u64
+    {
+        tracing::warn!(files, connections, "fewer files may be open than connections; raise the limit of open files");
+    }
+    Ports::open(&listeners, workers, inherited)
 }

@@ -65,7 +65,7 @@ pub use rate_limit::{RateLimit, RateLimitTotals};
 pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
 pub use server::{Server, Vitals};
-pub use sockets::BindError;
+pub use sockets::{BindError, raise_file_limit};
 pub use store::SnapshotStore;
 pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};

@@ -10,9 +10,12 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
-    sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery},
+use rustix::{
+    net::{
+        AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
+        sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery},
+    },
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use thiserror::Error;
 
@@ -66,6 +69,15 @@ pub enum BindError {
     /// The system gives no more threads or file descriptors.
     #[error("cannot start a thread of the server; raise the limits of processes and open files")]
     Thread(#[source] io::Error),
+}
+
+/// Lets this process open as many files as the system permits (its hard limit), since every connection is one and
+/// shells and service managers start programs with 1,024; says how many that are, none if there is no limit.
+pub fn raise_file_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // What was allowed before is allowed still.
+    if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current }
 }
 
 /// The sockets of one listener. What it does not speak is empty.

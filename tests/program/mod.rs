@@ -8,7 +8,9 @@
 
 pub(crate) mod dig;
 pub(crate) mod golden;
+pub(crate) mod load;
 mod running;
+mod vitals;
 
 use std::{
     fs,

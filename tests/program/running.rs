@@ -146,6 +146,11 @@ impl Program {
         self.wait()
     }
 
+    /// Number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Sends a signal.
     #[track_caller]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

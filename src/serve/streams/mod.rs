@@ -33,11 +33,12 @@ use std::{
 };
 
 use quinn::Endpoint;
+use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{AbortHandle, LocalSet, spawn_local},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -56,8 +57,13 @@ use crate::{
     udp::Handler,
 };
 
-/// Pause where no connection can be accepted, mostly because file descriptors have run out.
+/// Pause where no connection can be accepted and none that is idle can be closed for it.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same where one was told to close, which takes no longer.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
+/// From one log line about connections that cannot be accepted to the next: a flood of them shall not become one of
+/// log lines.
+const LOG_EVERY: Duration = Duration::from_secs(10);
 
 /// The certificates of all listeners of a server; listeners that name the same files share one.
 #[derive(Debug, Default)]
@@ -224,13 +230,19 @@ impl<H: Handler> StreamListener<H> {
 
 async fn accept<H: Handler>(listener: TcpListener, protocol: Protocol, desk: Rc<Desk<H>>, room: Rc<Room>) {
     let waiting = Rc::new(Cell::new(0));
+    let mut logged: Option<Instant> = None;
     loop {
         let (stream, address) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                room.make_room();
-                sleep(PAUSE).await;
+                if logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
+                    logged = Some(Instant::now());
+                    tracing::warn!(%error, "cannot accept a connection");
+                }
+                // Of this process alone more can be had by closing something; what the system lacks takes its time.
+                let is_ours = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
+                let pause = if room.make_room() && is_ours { SHORT_PAUSE } else { PAUSE };
+                sleep(pause).await;
                 continue;
             }
         };
@@ -271,7 +283,7 @@ async fn serve_tls<H: Handler>(
     waiting: Rc<Cell<usize>>,
     place: Place,
 ) {
-    if let Some(stream) = shake_hands(stream, &acceptor, &place).await {
+    if let Some(stream) = shake_hands(stream, &acceptor, desk.options.idle, &place).await {
         let transfers = tls::may_transfer(&stream);
         let _ = framed::converse(stream, client, transfers, &desk, &waiting, &place).await;
     }
@@ -285,7 +297,7 @@ async fn serve_https<H: Handler>(
     path: Arc<str>,
     place: Place,
 ) {
-    if let Some(stream) = shake_hands(stream, &acceptor, &place).await {
+    if let Some(stream) = shake_hands(stream, &acceptor, desk.options.idle, &place).await {
         https::serve(stream, client, &path, &desk, &place).await;
     }
 }
@@ -294,11 +306,12 @@ async fn serve_https<H: Handler>(
 async fn shake_hands(
     stream: TcpStream,
     acceptor: &TlsAcceptor,
+    idle: Duration,
     place: &Place,
 ) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     let dismissed = std::future::poll_fn(|context| place.poll_dismissed(context));
     tokio::select! {
-        stream = tls::shake_hands(acceptor, stream) => {
+        stream = tls::shake_hands(acceptor, stream, idle) => {
             stream.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
         }
         _ = dismissed => None,

@@ -154,9 +154,10 @@ impl Room {
         self.limits.open.load(Ordering::Relaxed) > self.limits.most / 4
     }
 
-    /// Ends the longest idle connection, where something else has run out that connections need.
-    pub(crate) fn make_room(&self) {
-        self.list.borrow_mut().dismiss_first();
+    /// Ends the longest idle connection, where something else has run out that connections need; false where none is
+    /// idle.
+    pub(crate) fn make_room(&self) -> bool {
+        self.list.borrow_mut().dismiss_first()
     }
 
     /// Waits until nobody is left.

@@ -130,7 +130,7 @@ pub(crate) async fn accept<H: Handler>(endpoint: Endpoint, desk: Rc<Desk<H>>, ro
         desk.cells.count_connection(true);
         let (desk, handshake) = (Rc::clone(&desk), Handshake::begin(&handshakes));
         spawn_local(async move {
-            if let Some(connection) = shake_hands(incoming, &place).await {
+            if let Some(connection) = shake_hands(incoming, &place, desk.options.idle).await {
                 drop(handshake);
                 serve(&connection, &desk, &place).await;
             }
@@ -155,11 +155,11 @@ impl Drop for Handshake {
 }
 
 /// A handshake, unless it takes too long or the place is taken away meanwhile.
-async fn shake_hands(incoming: Incoming, place: &Place) -> Option<Connection> {
+async fn shake_hands(incoming: Incoming, place: &Place, idle: Duration) -> Option<Connection> {
     let connecting = incoming.accept().ok()?;
     let dismissed = std::future::poll_fn(|context| place.poll_dismissed(context));
     tokio::select! {
-        connection = timeout(HANDSHAKE, connecting) => connection.ok()?.ok(),
+        connection = timeout(HANDSHAKE.min(idle), connecting) => connection.ok()?.ok(),
         _ = dismissed => None,
     }
 }

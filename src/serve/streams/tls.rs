@@ -16,7 +16,7 @@ use super::certificates::{LiveCertificate, provider};
 
 /// ALPN of DNS over TLS, which RFC 9103 section 7.1 wants.
 pub(crate) const DOT: &[u8] = b"dot";
-/// Time for a handshake, as long as a connection may be silent by default.
+/// Most time for a handshake, as long as a connection may be silent by default; less where it may be silent for less.
 pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Sessions of TLS 1.2 clients without tickets that are kept, some 1 KB each.
 const SESSIONS: usize = 1024;
@@ -38,9 +38,13 @@ pub(crate) fn acceptor(certificate: Arc<LiveCertificate>, protocols: &[&[u8]]) -
 }
 
 /// The handshake with one client, which is given up when it takes too long.
-pub(crate) async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake_hands(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    idle: Duration,
+) -> io::Result<TlsStream<TcpStream>> {
     let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(CIPHERTEXT));
-    timeout(HANDSHAKE, acceptor.accept_with(stream, limit)).await?
+    timeout(HANDSHAKE.min(idle), acceptor.accept_with(stream, limit)).await?
 }
 
 /// True where the connection is as zone transfers want it.
