@@ -24,10 +24,7 @@ const TOLERANCE: f64 = 0.03;
 
 /// Counts, and fails if there are clearly more than on file; `update` writes the new number instead.
 pub(crate) fn check(top: &Path, update: bool) -> anyhow::Result<()> {
-    run(&mut cargo(top, &["build", "--release", "--package", "mcdns-serve", "--example", "hot_path"]))?;
-    let program = Path::new(&target(top)?).join("release/examples/hot_path");
-    let [short, long] = QUERIES.map(|queries| count(top, &program, queries));
-    let counted = per_query(short?, long?);
+    let counted = counted(top)?;
     let file = top.join(ON_FILE);
     if update {
         fs::write(&file, format!("{counted:.0}\n"))?;
@@ -47,6 +44,14 @@ pub(crate) fn check(top: &Path, update: bool) -> anyhow::Result<()> {
         say(format_args!("that is less: keep it so with `cargo xtask instructions --update`"));
     }
     Ok(())
+}
+
+/// Instructions per query.
+pub(crate) fn counted(top: &Path) -> anyhow::Result<f64> {
+    run(&mut cargo(top, &["build", "--release", "--package", "mcdns-serve", "--example", "hot_path"]))?;
+    let program = Path::new(&target(top)?).join("release/examples/hot_path");
+    let [short, long] = QUERIES.map(|queries| count(top, &program, queries));
+    Ok(per_query(short?, long?))
 }
 
 /// Instructions of one whole run.

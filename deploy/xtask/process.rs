@@ -82,7 +82,8 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     search_path().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
-fn search_path() -> Vec<PathBuf> {
+/// The folders that programs are looked for in.
+pub(crate) fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
     for folder in ADMINISTRATORS {

@@ -3,8 +3,8 @@
 //! The first step that fails ends the run, for what comes after it would only repeat it in more words.
 
 use std::{
-    fmt,
-    path::Path,
+    env, fmt,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     console::{say, time},
     instructions,
-    process::{cargo, command, run, run_reading, target},
+    process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan,
     tools::{self, NeededBy},
 };
@@ -62,7 +62,7 @@ pub(crate) struct Benchmarks {
 /// One benchmark; the package `bench` has the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Benchmark {
-    /// Processor time per query and memory, against NSD and Knot.
+    /// Processor time per query, memory, loading and transfers, against other name servers.
     Dns,
     /// The computation of a large federation, in this process, and one change in it.
     Compute,
@@ -114,12 +114,20 @@ pub(crate) fn test(top: &Path, only: &[Step]) -> anyhow::Result<()> {
 
 /// Builds for release, and measures with what was built.
 pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
-    if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Dns) {
+    let with_servers = wanted.names.is_empty() || wanted.names.contains(&Benchmark::Dns);
+    let mut folders: Vec<PathBuf> = search_path();
+    if with_servers {
         tools::provide(top, NeededBy::Benchmarks)?;
+        folders.extend(tools::provide_coredns(top)?);
     }
     run(&mut cargo(top, &["build", "--release", "--workspace"]))?;
     let program = Path::new(&target(top)?).join("release/bench");
-    run(command(top, &program.to_string_lossy(), &[]).args(wanted.arguments()))
+    let mut bench = command(top, &program.to_string_lossy(), &[]);
+    bench.args(wanted.arguments()).env("PATH", env::join_paths(folders)?);
+    if with_servers {
+        bench.arg(format!("--instructions={:.0}", instructions::counted(top)?));
+    }
+    run(&mut bench)
 }
 
 /// Compares with the expected results on file, or writes them anew.

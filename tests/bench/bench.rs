@@ -18,17 +18,17 @@ mod question;
 mod report;
 mod statistics;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use machine::Machine;
 use report::{Report, progress};
 
 /// Measures mcdns and compares it with other name servers.
 #[derive(Debug, Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
     /// What to measure; everything when nothing is named.
     #[arg(value_enum, value_name = "NAME")]
@@ -51,12 +51,33 @@ struct Arguments {
     /// Compute a federation in this process and print figures: how `compute` gets a process of its own.
     #[arg(long, hide = true, value_enum)]
     inside: Option<compute::Size>,
+    /// Instructions per query that were counted before, for the table.
+    #[arg(long, hide = true, value_name = "N")]
+    instructions: Option<f64>,
+    #[command(subcommand)]
+    itself: Option<Itself>,
+}
+
+/// What this program is when it starts itself, so that something to be measured has a process of its own.
+#[derive(Debug, Subcommand)]
+enum Itself {
+    /// hickory-server with a zone.
+    #[command(hide = true)]
+    Hickory(dns::hickory::Setup),
+    /// The server of mcdns with a zone whose names change.
+    #[command(hide = true)]
+    Patched {
+        zone: PathBuf,
+        address: SocketAddr,
+        /// Changes a second.
+        rate: u32,
+    },
 }
 
 /// One benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Benchmark {
-    /// Processor time per query and memory, against NSD and Knot.
+    /// Processor time per query, memory, loading and transfers, against other name servers.
     Dns,
     /// The computation of a large federation, and one change in it.
     Compute,
@@ -76,6 +97,7 @@ struct Setup {
     rounds: u32,
     seconds: u32,
     build: bool,
+    instructions: Option<f64>,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +113,13 @@ fn main() -> ExitCode {
 
 /// True if everything could be measured, whatever came out.
 fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    match arguments.itself {
+        Some(Itself::Hickory(setup)) => return dns::hickory::serve(&setup).map(|()| true),
+        Some(Itself::Patched { zone, address, rate }) => {
+            return dns::patched::serve(&zone, address, rate).map(|()| true);
+        }
+        None => {}
+    }
     if let Some(size) = arguments.inside {
         report::say(format_args!("{}", compute::inside(size)?));
         return Ok(true);
@@ -101,6 +130,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         rounds: arguments.rounds,
         seconds: arguments.seconds,
         build: arguments.build,
+        instructions: arguments.instructions,
     };
     let mut report = Report::default();
     for benchmark in Benchmark::value_variants() {

@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    thread::{CpuSet, sched_setaffinity},
+};
 
 use crate::machine::{field, kibibytes};
 
@@ -75,6 +78,18 @@ impl Server {
         Ok(seconds_of(ticks, ticks_per_second()?))
     }
 
+    /// The same of its threads whose names begin so; an error if there are none.
+    pub(crate) fn time_of_threads(&self, name: &str) -> anyhow::Result<f64> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+        let ticks: Vec<u64> =
+            stats.filter(|stat| name_in(stat).starts_with(name)).filter_map(|stat| ticks_in(&stat)).collect();
+        if ticks.is_empty() {
+            bail!("{} has no thread whose name begins with {name}", self.name);
+        }
+        Ok(seconds_of(ticks.iter().sum(), ticks_per_second()?))
+    }
+
     /// Memory of it and its children in MiB; what several share is divided among them.
     pub(crate) fn memory(&self) -> f64 {
         let of = |pid: u32| {
@@ -111,6 +126,13 @@ pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     bail!("no free port on the loopback interface")
 }
 
+/// Has this thread, and those that it starts, run on one core alone.
+pub(crate) fn pin_this_thread(core: u32) -> anyhow::Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core.try_into()?);
+    sched_setaffinity(None, &cores).with_context(|| format!("core {core} cannot be had"))
+}
+
 /// KiB as MiB.
 #[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below what a double holds exactly")]
 pub(crate) fn mebibytes(kibibytes: u64) -> f64 {
@@ -132,12 +154,20 @@ fn tree(pid: u32) -> Vec<u32> {
     all
 }
 
-/// Processor time of one process, user and system, as the kernel counts it: fields 14 and 15 of `/proc/PID/stat`,
-/// counted from behind the name, which may hold anything.
+/// Processor time of one process, user and system, as the kernel counts it.
 fn ticks_of(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Fields 14 and 15 of a file `stat`, counted from behind the name, which may hold anything.
+fn ticks_in(stat: &str) -> Option<u64> {
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
+}
+
+/// The name in a file `stat`: field 2, in parentheses.
+fn name_in(stat: &str) -> &str {
+    stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "ticks of some seconds are far below what a double holds exactly")]
@@ -164,6 +194,14 @@ mod tests {
         server.child.wait().expect("it ends");
         let error = server.check(&log).expect_err("it has ended");
         assert!(error.to_string().contains("exit status: 3") && error.to_string().ends_with("port in use"), "{error}");
+    }
+
+    #[test]
+    fn name_and_time_of_a_thread_are_read_whatever_it_is_called() {
+        let stat = "7 (udp-0 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 30 12 0 0 20 0 1 0";
+        assert_eq!(name_in(stat), "udp-0 (a) b");
+        assert_eq!(ticks_in(stat), Some(42));
+        assert_eq!((name_in("7"), ticks_in("7 (a) S 1")), ("", None));
     }
 
     #[test]

@@ -11,9 +11,12 @@ use std::{
 use anyhow::{Context, bail};
 
 /// Octets of a header (RFC 1035 section 4.1.1).
-const HEADER: usize = 12;
-/// Type A and class IN.
-const A_IN: [u8; 4] = [0, 1, 0, 1];
+pub(crate) const HEADER: usize = 12;
+/// Types with class IN, as they stand in questions and records.
+pub(crate) const A_IN: [u8; 4] = [0, 1, 0, 1];
+pub(crate) const SOA_IN: [u8; 4] = [0, 6, 0, 1];
+pub(crate) const AAAA_IN: [u8; 4] = [0, 28, 0, 1];
+pub(crate) const AXFR_IN: [u8; 4] = [0, 252, 0, 1];
 
 /// Asks one server.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ impl Asker {
     /// The addresses that `name` has, sorted; none if nobody answered.
     pub(crate) fn addresses(&mut self, name: &str) -> io::Result<Option<Vec<Ipv4Addr>>> {
         self.identifier = self.identifier.wrapping_add(1);
-        let question = question(self.identifier, name);
+        let question = question(self.identifier, name, A_IN);
         // A server that is not there yet is heard of by the next call on the socket.
         if let Err(error) = self.socket.send(&question) {
             return silent(error);
@@ -83,7 +86,8 @@ fn silent<T>(error: io::Error) -> io::Result<Option<T>> {
     }
 }
 
-fn question(identifier: u16, name: &str) -> Vec<u8> {
+/// A query without flags; the last argument is type and class.
+pub(crate) fn question(identifier: u16, name: &str, asked: [u8; 4]) -> Vec<u8> {
     let mut message = identifier.to_be_bytes().to_vec();
     // No flags; one question.
     message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
@@ -92,15 +96,14 @@ fn question(identifier: u16, name: &str) -> Vec<u8> {
         message.extend(label.as_bytes());
     }
     message.push(0);
-    message.extend(A_IN);
+    message.extend(asked);
     message
 }
 
 /// The addresses of the answer section, sorted; none if the message is no answer.
 fn addresses(message: &[u8]) -> Option<Vec<Ipv4Addr>> {
     let is_answer = message.get(2)? & 0x80 != 0;
-    let count = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
-    let (questions, answers) = (count(4)?, count(6)?);
+    let (questions, answers) = (number(message, 4)?, number(message, 6)?);
     let mut at = HEADER;
     for _ in 0..questions {
         at = after_name(message, at)? + 4;
@@ -122,8 +125,13 @@ fn addresses(message: &[u8]) -> Option<Vec<Ipv4Addr>> {
     is_answer.then_some(found)
 }
 
+/// The number in two octets.
+pub(crate) fn number(message: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]))
+}
+
 /// Where a name that starts at `at` ends; a pointer is its end (RFC 1035 section 4.1.4).
-fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
+pub(crate) fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {
             0 => return Some(at + 1),
@@ -139,7 +147,7 @@ mod tests {
 
     /// An answer to a question for `a.` with one CNAME and two addresses.
     fn answer() -> Vec<u8> {
-        let mut message = question(7, "a");
+        let mut message = question(7, "a", A_IN);
         message[2] = 0x84;
         message[7] = 3;
         message.extend([0xC0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 4, 1, b'b', 0xC0, 14]);

@@ -38,6 +38,12 @@ impl Report {
         self.push(Row { what: what.into(), wanted: wanted.to_owned(), measured, verdict });
     }
 
+    /// A row with something wanted: at least `limit`.
+    pub(crate) fn at_least(&mut self, what: impl Into<String>, wanted: &str, limit: f64, value: f64, measured: String) {
+        let verdict = if value >= limit { Verdict::Met } else { Verdict::Missed };
+        self.push(Row { what: what.into(), wanted: wanted.to_owned(), measured, verdict });
+    }
+
     /// A row that informs.
     pub(crate) fn information(&mut self, what: impl Into<String>, measured: String) {
         self.push(Row { what: what.into(), wanted: String::new(), measured, verdict: Verdict::Information });
@@ -131,6 +137,15 @@ mod tests {
         assert!(text.contains("memory  at most 33 MiB  30.1 MiB  yes"), "{text}");
         assert!(text.contains("time    at most 3 s     3.1 s     NO"), "{text}");
         assert!(report.is_complete());
+    }
+
+    #[test]
+    fn a_value_below_its_limit_is_missed_where_more_is_better() {
+        let mut report = Report::default();
+        report.at_least("rate", "at least as many", 1.0, 0.99, "0.99 times".to_owned());
+        report.at_least("rate", "at least as many", 1.0, 1.0, "1.00 times".to_owned());
+        let text = report.text(&Machine::default());
+        assert!(text.contains("0.99 times  NO") && text.contains("1.00 times  yes"), "{text}");
     }
 
     #[test]

@@ -4,15 +4,25 @@ use std::{net::SocketAddr, path::Path, process::Command};
 
 use anyhow::{Context, bail};
 
-const CORE_OF_LOAD: &str = "1";
+/// The core that asks; the other one has the server.
+pub(super) const CORE_OF_LOAD: u32 = 1;
 
-/// What is asked, and how fast.
+/// What is asked, how, and how fast.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Questions<'a> {
     pub(super) file: &'a Path,
     pub(super) seconds: u32,
     /// Questions per second; none: as many as it can.
     pub(super) rate: Option<u32>,
+    pub(super) over: Over,
+}
+
+/// What dnsperf speaks. All but UDP on connections that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    Udp,
+    Tcp,
+    Tls,
 }
 
 /// What dnsperf reports of a run.
@@ -23,11 +33,14 @@ pub(super) struct Load {
     pub(super) rate: f64,
 }
 
-/// Asks over UDP. A lost packet makes dnsperf wait; few questions under way keep that rare.
+/// Asks. A lost packet makes dnsperf wait; few questions under way keep that rare.
 pub(super) fn dnsperf(server: SocketAddr, questions: Questions<'_>) -> anyhow::Result<Load> {
     let mut command = Command::new("taskset");
     let seconds = questions.seconds.to_string();
-    command.args(["--cpu-list", CORE_OF_LOAD, "dnsperf", "-c", "8", "-q", "200", "-l", &seconds]);
+    let core = CORE_OF_LOAD.to_string();
+    command
+        .args(["--cpu-list", &core, "dnsperf", "-c", "8", "-q", "200", "-l", &seconds])
+        .args(questions.over.options());
     if let Some(rate) = questions.rate {
         command.args(["-Q", &rate.to_string()]);
     }
@@ -38,6 +51,16 @@ pub(super) fn dnsperf(server: SocketAddr, questions: Questions<'_>) -> anyhow::R
         bail!("dnsperf failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Load::parse(&text).with_context(|| format!("dnsperf says something unknown: {text}"))
+}
+
+impl Over {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Udp => &["-m", "udp"],
+            Self::Tcp => &["-m", "tcp"],
+            Self::Tls => &["-m", "dot"],
+        }
+    }
 }
 
 impl Load {

@@ -1,5 +1,5 @@
-//! The server against NSD, Knot, CoreDNS and an echo: processor time per query, memory, and the time that a large
-//! zone takes.
+//! The server against NSD, Knot, BIND, hickory-server, CoreDNS and an echo: processor time per query over each
+//! transport, memory, and the time that a large zone takes to load and to transfer.
 //!
 //! ```text
 //!   core 0: the server         core 1: the load
@@ -9,9 +9,16 @@
 //! second. Servers take turns, round by round, and a ratio is taken within a round, so that what else the machine does
 //! strikes all alike.
 
+mod clients;
+mod contender;
+pub(crate) mod hickory;
 mod load;
+pub(crate) mod patched;
+mod secured;
 mod servers;
 mod size;
+mod streams;
+mod transfer;
 mod udp;
 
 use std::{fs, path::Path};
@@ -39,7 +46,17 @@ pub(crate) fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> 
     let small = Zone::new(10_000)?;
     attempt(report, "processor time per query", |report| udp::measure(setup, &small, report));
     attempt(report, "against CoreDNS", |report| udp::measure_coredns(setup, &small, report));
+    if let Some(instructions) = setup.instructions {
+        let what = "own instructions per query, without the kernel's";
+        report.at_most(what, "at most 1,000", 1_000.0, instructions, format!("{instructions:.0}"));
+    }
+    attempt(report, "patches", |report| patched::measure(setup, &small, report));
+    attempt(report, "connections that are kept", |report| streams::measure(setup, &small, report));
     attempt(report, "memory for 70,000 names", |report| size::measure(setup, &small, "70,000", report));
+    // 11.7 records for each service.
+    let records = Zone::new(85_470)?;
+    attempt(report, "AXFR", |report| transfer::measure(setup, &records, report));
+    drop(records);
     let large = Zone::new(142_857)?;
     attempt(report, "1,000,000 names", |report| size::measure(setup, &large, "1,000,000", report));
     Ok(())

@@ -65,7 +65,8 @@ pub(super) fn nsd(folder: &Path) -> anyhow::Result<Server> {
         }
         write!(
             text,
-            "remote-control:\n  control-enable: no\nzone:\n  name: \"{}\"\n  zonefile: \"{}\"\n",
+            "remote-control:\n  control-enable: no\nzone:\n  name: \"{}\"\n  zonefile: \"{}\"\n  \
+             provide-xfr: 127.0.0.1 NOKEY\n",
             zone::APEX,
             zone_file.display()
         )?;
@@ -87,7 +88,8 @@ pub(super) fn knot(folder: &Path) -> anyhow::Result<Server> {
              log:\n  - target: stderr\n    any: warning\n\
              template:\n  - id: default\n    storage: \"{folder}\"\n    journal-content: none\n    semantic-checks: off\n    \
              zonefile-sync: -1\n\
-             zone:\n  - domain: {apex}\n    file: example.com.zone\n",
+             acl:\n  - id: all\n    address: 127.0.0.1\n    action: transfer\n\
+             zone:\n  - domain: {apex}\n    file: example.com.zone\n    acl: all\n",
             port = address.port(),
             home = home.display(),
             folder = folder.display(),
@@ -111,6 +113,15 @@ pub(super) fn coredns(folder: &Path) -> anyhow::Result<Peer> {
         Ok(vec!["-conf".to_owned(), settings.display().to_string()])
     })?;
     Ok(Peer::Found(server))
+}
+
+/// The server of mcdns in this program, started once more, patched so many times a second.
+pub(super) fn patched(folder: &Path, rate: u32) -> anyhow::Result<Server> {
+    let program = std::env::current_exe().context("where this program is cannot be told")?;
+    start("patched", &program, folder, |address| {
+        let zone_file = folder.join("example.com.zone").display().to_string();
+        Ok(vec!["patched".to_owned(), zone_file, address.to_string(), rate.to_string()])
+    })
 }
 
 /// The echo, which knows no zone, compiled here.
@@ -138,7 +149,7 @@ pub(super) fn echo(folder: &Path) -> anyhow::Result<Server> {
 }
 
 /// Starts a server and waits until it knows the zone.
-fn start(
+pub(super) fn start(
     name: &'static str,
     program: &Path,
     folder: &Path,
@@ -161,7 +172,7 @@ fn start(
     Ok(server)
 }
 
-fn find(program: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn find(program: &str) -> anyhow::Result<PathBuf> {
     on_path(program).with_context(|| format!("{program} is missing; `cargo xtask bench dns` installs it or says how"))
 }
 
