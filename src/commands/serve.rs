@@ -115,12 +115,13 @@ impl Files {
             ));
             return Ok(findings);
         }
-        let before = self.zones.insert(path.to_owned(), apex.clone());
-        if let Some(other) = before.filter(|before| *before != apex) {
-            let gone = Patch { removed_zones: [other].into(), ..Patch::default() };
-            self.snapshot = std::mem::take(&mut self.snapshot).apply_in_place(&gone)?;
+        let mut next = self.snapshot.clone();
+        if let Some(other) = self.zones.get(path).filter(|before| **before != apex) {
+            let gone = Patch { removed_zones: [other.clone()].into(), ..Patch::default() };
+            next = next.apply_in_place(&gone)?;
         }
-        self.snapshot = std::mem::take(&mut self.snapshot).with_zone(&contents)?;
+        self.snapshot = next.with_zone(&contents)?;
+        self.zones.insert(path.to_owned(), apex);
         Ok(findings)
     }
 
@@ -161,7 +162,14 @@ impl Files {
     fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) -> Result<()> {
         for path in self.watched.changed(all) {
             let before = self.zones.get(&path).and_then(|apex| self.zone(apex)).cloned();
-            let mut findings = self.load(&path)?;
+            let mut findings = match self.load(&path) {
+                Ok(findings) => findings,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(file = %path.display(), error, "the zone stays as it was, by a fault of this program");
+                    continue;
+                }
+            };
             if let Some(before) = before {
                 findings.extend(self.note_difference(&path, &before, store.transfers()));
             }

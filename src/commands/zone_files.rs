@@ -22,17 +22,30 @@ const LOOK: Duration = Duration::from_secs(1);
 type Stamp = (u64, u64, Option<SystemTime>);
 
 /// Master files that are looked at for changes. What they include is not: SIGHUP reads that again.
+///
+/// A changed file is read once it has stood still from one look to the next, since somebody may still be writing it: a
+/// zone that is cut off in the middle may well be a zone.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stamps: BTreeMap<PathBuf, Option<Stamp>>,
+    stamps: BTreeMap<PathBuf, Stamps>,
     /// A point in time and not a pause, so that other work in between does not put it off.
     next_look: Instant,
+}
+
+/// The version of a file that was read, and one that may still be written.
+#[derive(Debug, Default)]
+struct Stamps {
+    read: Option<Stamp>,
+    pending: Option<Stamp>,
 }
 
 impl Watched {
     /// Watches these from now on.
     pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
-        let stamped = paths.into_iter().map(|path| (path.clone(), stamp(&path)));
+        let stamped = paths.into_iter().map(|path| {
+            let stamps = Stamps { read: stamp(&path), pending: None };
+            (path, stamps)
+        });
         Self { stamps: stamped.collect(), next_look: Instant::now() + LOOK }
     }
 
@@ -41,16 +54,18 @@ impl Watched {
         (!self.stamps.is_empty()).then(|| self.next_look.saturating_duration_since(Instant::now()))
     }
 
-    /// The files that changed since the last call, or all that are there. One that vanished has not changed: what
-    /// it held stays.
+    /// The files that changed and then stood still since the last call, or all that are there. One that vanished has
+    /// not changed: what it held stays.
     pub(super) fn changed(&mut self, all: bool) -> Vec<PathBuf> {
         self.next_look = Instant::now() + LOOK;
         let mut changed = Vec::new();
-        for (path, seen) in &mut self.stamps {
+        for (path, stamps) in &mut self.stamps {
             let now = stamp(path);
-            if now.is_some() && (all || now != *seen) {
-                *seen = now;
+            if now.is_some() && (all || now != stamps.read && now == stamps.pending) {
+                *stamps = Stamps { read: now, pending: None };
                 changed.push(path.clone());
+            } else {
+                stamps.pending = now;
             }
         }
         changed
@@ -103,4 +118,28 @@ fn include(name: &str, from: &Arc<str>) -> Result<master::Included, String> {
     let octets = fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     let text = String::from_utf8_lossy(&octets).into_owned();
     Ok(master::Included { file: path.display().to_string().into(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_read_once_it_has_stood_still_for_one_look() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("zone");
+        fs::write(&file, "one").expect("written");
+        let mut watched = Watched::new([file.clone()]);
+        assert!(watched.changed(false).is_empty());
+        fs::write(&file, "one and a part").expect("written");
+        assert!(watched.changed(false).is_empty(), "it may still be written");
+        fs::write(&file, "one and a part of two").expect("written");
+        assert!(watched.changed(false).is_empty());
+        assert_eq!(watched.changed(false), [file.clone()]);
+        assert!(watched.changed(false).is_empty());
+        fs::remove_file(&file).expect("removed");
+        assert!(watched.changed(false).is_empty() && watched.changed(true).is_empty(), "what it held stays");
+        fs::write(&file, "three").expect("written");
+        assert_eq!(watched.changed(true), [file]);
+    }
 }
