@@ -104,6 +104,27 @@ impl Federation {
         Ok(objects)
     }
 
+    /// Brings the state directory to disk and lets it go, for a successor. Nothing may be observed from now on.
+    ///
+    /// # Errors
+    ///
+    /// What could not be written.
+    pub fn release(&mut self) -> Result<()> {
+        self.differences = None;
+        if let Some(state) = self.state.take() {
+            state.shutdown()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the state directory that was let go again; what it holds is what is known.
+    pub fn take_back(&mut self, state: Arc<StateDirectory>, recovered: Recovered) {
+        self.history = recovered.history;
+        self.serials = recovered.serials;
+        self.differences = Some(Arc::clone(&state));
+        self.state = Some(state);
+    }
+
     /// Takes in observations; an empty slice lets time pass.
     ///
     /// # Errors

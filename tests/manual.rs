@@ -136,7 +136,7 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let listeners = [Listener::plain("127.0.0.1:0".parse().expect("an address"))];
     let server = Server::bind(&listeners, 1, federation.store(), &PolicyStore::default());
     let server = server.expect("a server");
-    let (store, counters) = (federation.store().clone(), server.counters().clone());
+    let store = federation.store().clone();
     // Some metrics are there only where dnstap is on; nobody listens to it.
     let folder = tempfile::tempdir().expect("a folder");
     let dnstap = Dnstap {
@@ -147,8 +147,8 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
         queries: true,
         responses: true,
     };
-    counters.taps().set(None, Some(&dnstap)).expect("a thread");
-    let admin = Admin::new(store, counters, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
+    server.counters().taps().set(None, Some(&dnstap)).expect("a thread");
+    let admin = Admin::new(store, &server, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
     let address = "127.0.0.1:0".parse().expect("an address");
     let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");
     let address = listener.local_addr().expect("an address");

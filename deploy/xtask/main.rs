@@ -5,6 +5,7 @@
 //! where that is allowed. No step is ever skipped: a missing tool is a failure that says what to do.
 
 mod console;
+mod fuzz;
 mod instructions;
 mod process;
 mod rooms;
@@ -50,6 +51,11 @@ enum Command {
         #[arg(long)]
         update: bool,
     },
+    /// Run the fuzz targets for long.
+    #[command(
+        after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz --executions 100000000 every_answer\n  cargo xtask fuzz --list"
+    )]
+    Fuzz(fuzz::Wanted),
     /// Compare everything that has an expected result on file.
     Golden {
         /// Write what comes out as the new expected results.
@@ -74,6 +80,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::Test { only } => steps::test(&top, only),
         Command::CheckRooms => rooms::run(&top),
         Command::Bench(wanted) => steps::bench(&top, wanted),
+        Command::Fuzz(wanted) => fuzz::run(&top, wanted),
         Command::Instructions { update } => instructions::check(&top, *update),
         Command::Golden { update } => steps::golden(&top, *update),
     }

@@ -70,6 +70,13 @@ const PACKAGES: &[Package] = &[
     Package { name: "unbound", program: "unbound", purpose: "a resolver that asks us", needed_by: NeededBy::Tests },
     Package { name: "pdns-server", program: "pdns_server", purpose: "a secondary of ours", needed_by: NeededBy::Tests },
     Package {
+        name: "python3-dnspython",
+        // It has no program: this is where its library lies, seen from where programs do.
+        program: "../lib/python3/dist-packages/dns/version.py",
+        purpose: "reads our answers as others do",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
         name: "valgrind",
         program: "valgrind",
         purpose: "counts the instructions that a query costs",

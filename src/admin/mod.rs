@@ -12,6 +12,7 @@
 mod families;
 mod metrics;
 mod server_metrics;
+mod vitals;
 
 use std::{
     net::SocketAddr,
@@ -29,7 +30,7 @@ use mcdns_core::{
     check::Finding,
     dns::{OwnerName, RecordType},
 };
-use mcdns_serve::{Counters, SnapshotStore};
+use mcdns_serve::{Server, SnapshotStore};
 use serde::Deserialize;
 
 use crate::{commands::explain::explained, federation::Federation, output::plural};
@@ -64,17 +65,19 @@ struct NameQuery {
 }
 
 impl Admin {
-    /// An admin port over what `store` serves and `counters` counts; with a federation, it explains too.
+    /// An admin port over what `store` serves and `server` counts; with a federation, it explains too.
     ///
     /// # Errors
     ///
     /// Metrics that contradict each other, which is a fault of the program.
     pub fn new(
         store: Arc<SnapshotStore>,
-        counters: Counters,
+        server: &Server,
         federation: Option<Arc<Mutex<Federation>>>,
     ) -> anyhow::Result<Self> {
-        let metrics = Metrics::new(counters)?;
+        let metrics = Metrics::new(server.counters().clone())?;
+        let (vitals, transfers) = (server.vitals().clone(), Arc::clone(store.transfers()));
+        metrics.add(move |families| vitals::collect(&vitals, &transfers, families));
         Ok(Self { store, federation, metrics, sources: Mutex::default() })
     }
 

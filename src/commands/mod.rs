@@ -1,6 +1,7 @@
 //! The commands: a page of wiring each.
 
 mod answer;
+mod answering;
 mod ask;
 mod check;
 mod delegation;

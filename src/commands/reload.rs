@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 
 use mcdns_core::check::{Finding, FindingCode};
-use mcdns_serve::{PolicyStore, Server};
+use mcdns_serve::{Condition, Policy, PolicyStore, Server};
 
+use super::answering::set_taps;
 use crate::{
     settings::{Fixed, Settings},
     telemetry,
@@ -24,6 +25,7 @@ pub(super) struct Reload {
     /// In force now; what is fixed is as it was at the start.
     settings: Settings,
     policy: PolicyStore,
+    condition: Condition,
     findings: Vec<Finding>,
     /// Changes that wait for the next start and were told, by setting.
     told: BTreeMap<&'static str, String>,
@@ -34,6 +36,7 @@ impl Reload {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             policy: PolicyStore::new(settings.policy()),
+            condition: Condition::Ready,
             findings: settings.warnings.clone(),
             settings: settings.clone(),
             told: BTreeMap::new(),
@@ -43,6 +46,18 @@ impl Reload {
     /// Where the policy in force is.
     pub(super) fn policy(&self) -> &PolicyStore {
         &self.policy
+    }
+
+    /// Says whether what is answered from is as it should be.
+    pub(super) fn set_condition(&mut self, condition: Condition) {
+        if self.condition != condition {
+            self.condition = condition;
+            self.store_policy(&self.settings);
+        }
+    }
+
+    fn store_policy(&self, settings: &Settings) {
+        self.policy.store(Policy { condition: self.condition, ..settings.policy() });
     }
 
     /// What is to be told of the settings: why the last reading was refused, or what is odd about what is in force.
@@ -70,8 +85,12 @@ impl Reload {
         {
             tracing::error!(%error, "the log level stays as it was");
         }
-        self.policy.store(settings.policy());
+        self.store_policy(&settings);
         renew_certificates(server);
+        server.counters().taps().reopen();
+        if let Err(error) = set_taps(server, &settings) {
+            tracing::error!(error = format!("{error:#}"), "query log and dnstap stay as they were");
+        }
         self.findings = settings.warnings.clone();
         for finding in &self.findings {
             tracing::warn!(finding = finding.to_string(), "finding");
@@ -100,5 +119,8 @@ impl Reload {
 
 /// Has the server read the files of its certificates again; one that cannot be used leaves the one before in place.
 fn renew_certificates(server: &Server) {
-    let _ = server;
+    for error in server.reload_certificates() {
+        let error = anyhow::Error::from(error);
+        tracing::error!(error = format!("{error:#}"), "a certificate stays as it was");
+    }
 }

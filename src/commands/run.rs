@@ -10,6 +10,7 @@
 use std::{
     collections::BTreeSet,
     future::Future,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -20,7 +21,7 @@ use mcdns_core::{
     check::Finding,
     model::{Object, ObjectKey, Observation},
 };
-use mcdns_serve::Server;
+use mcdns_serve::{Condition, Predecessor, Server};
 use mcdns_sources::{
     directory::{Batch, Directory},
     hosts::HostsFile,
@@ -33,10 +34,11 @@ use tokio::{
 };
 
 use super::{
-    Outcome, core_options, load,
+    Outcome,
+    answering::{Answering, Opening},
+    core_options, load,
     reload::Reload,
     say_ignored,
-    serve::{bind, open_admin},
     zone_files::Watched,
 };
 use crate::{
@@ -50,6 +52,9 @@ use crate::{
 const WAITING: usize = 64;
 /// Findings are looked for this long after a change: all records are gone through, so not for each change.
 const TELL: Duration = Duration::from_secs(2);
+
+/// Pause between tries to have the state directory again that a failed successor took.
+const TAKE_BACK: Duration = Duration::from_millis(100);
 
 /// Everything that runs.
 struct Running {
@@ -67,6 +72,34 @@ struct Running {
     tell_at: Option<Instant>,
     /// Host names that the resolver looks up.
     wanted: watch::Sender<Wanted>,
+    /// A successor has the state directory, so that nothing may be observed.
+    paused: bool,
+    /// When to try to have the state directory again; none where it was never let go.
+    take_back_at: Option<Instant>,
+}
+
+/// What a successor wants of the loop.
+enum Wish {
+    /// The state directory.
+    Release(std::sync::mpsc::Sender<Result<(), String>>),
+    /// It failed: everything as before.
+    Resume,
+}
+
+/// Hands the wishes of a successor to the loop.
+struct Successor(mpsc::Sender<Wish>);
+
+impl Predecessor for Successor {
+    fn release(&mut self) -> io::Result<()> {
+        let (done, released) = std::sync::mpsc::channel();
+        self.0.blocking_send(Wish::Release(done)).map_err(io::Error::other)?;
+        released.recv().map_err(io::Error::other)?.map_err(io::Error::other)
+    }
+
+    fn resume(&mut self) {
+        // Where the loop has ended there is nothing to go on with.
+        let _ = self.0.blocking_send(Wish::Resume);
+    }
 }
 
 /// Runs until a signal ends it.
@@ -78,6 +111,8 @@ pub(super) fn run(settings: Settings, output: Output) -> Result<Outcome> {
 }
 
 async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> Result<Outcome> {
+    // First, since a predecessor has the state directory.
+    let opening = Opening::new(&settings)?;
     let (options, zone_findings) = core_options(&settings);
     let mut federation = Federation::new(options, settings.history.value);
     let known = recover(&mut federation, &settings)?;
@@ -111,11 +146,12 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
 
     let store = federation.store().clone();
     let reload = Reload::new(&settings);
-    let server = bind(&settings, &store, reload.policy())?;
-    let admin_listener = open_admin(&settings).await?;
+    let (successor, mut wishes) = mpsc::channel(1);
+    let mut answering = opening.start(&settings, &store, reload.policy(), Successor(successor))?;
+    let admin_listener = answering.open_admin(&settings).await?;
     let admin_address = admin_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let federation = Arc::new(Mutex::new(federation));
-    let admin = Arc::new(Admin::new(store, server.counters().clone(), Some(federation.clone()))?);
+    let admin = Arc::new(Admin::new(store, answering.server(), Some(federation.clone()))?);
     let admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, admin.clone())));
     let follower = directory.watch(directory_sender).context("the federation directory cannot be followed")?;
 
@@ -133,30 +169,39 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
         told,
         tell_at,
         wanted,
+        paused: false,
+        take_back_at: None,
     };
     running.tell_sources();
     running.tell_resolver();
     // Before anybody is told that it runs: a signal without a listener ends the process on the spot.
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut hangup = signal(SignalKind::hangup())?;
-    welcome(&mut running, &server, admin_address, output);
+    let mut taken_over = std::pin::pin!(answering.taken_over());
+    welcome(&mut running, &answering, admin_address, output);
 
     let result = loop {
-        let next = running.until_next();
+        let next = running.until_next().min(answering.until_look());
+        let observes = !running.paused;
         tokio::select! {
             () = &mut stop => break Ok(()),
-            Some(batch) = directory_batches.recv() => running.take_directory(batch)?,
-            Some(batch) = hosts_batches.recv() => running.take_hosts(batch)?,
-            Some(batch) = observations.recv() => running.take(&batch)?,
-            _ = hangup.recv() => running.hang_up(&server)?,
-            () = tokio::time::sleep(next) => running.tick()?,
+            () = &mut taken_over => break Ok(()),
+            Some(wish) = wishes.recv() => running.make_way(wish),
+            Some(batch) = directory_batches.recv(), if observes => running.take_directory(batch)?,
+            Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
+            Some(batch) = observations.recv(), if observes => running.take(&batch)?,
+            _ = hangup.recv(), if observes => running.hang_up(answering.server())?,
+            () = tokio::time::sleep(next) => {
+                answering.look();
+                running.tick()?;
+            }
         }
     };
     drop((follower, hosts_follower));
     if let Some(admin_task) = admin_task {
         admin_task.abort();
     }
-    server.stop();
+    answering.end();
     running.finish();
     result.map(|()| Outcome::Fine)
 }
@@ -264,8 +309,51 @@ impl Running {
         Ok(())
     }
 
+    /// Lets go of what only one process may have, or takes it again.
+    fn make_way(&mut self, wish: Wish) {
+        match wish {
+            Wish::Release(done) => {
+                self.paused = true;
+                let released = self.federation().release().map_err(|error| format!("{error:#}"));
+                tracing::info!("a successor takes over; nothing is observed meanwhile");
+                // Whoever asked may be gone; then the wish to resume follows.
+                let _ = done.send(released);
+            }
+            Wish::Resume => {
+                self.paused = false;
+                self.take_back_at = Some(Instant::now());
+                self.take_back();
+                tracing::warn!("the successor failed; observing again");
+            }
+        }
+    }
+
+    /// Takes the state directory again that a failed successor has, or had: it may take a moment to end.
+    fn take_back(&mut self) {
+        let (Some(path), Some(at)) = (&self.settings.state_dir.value, self.take_back_at) else { return };
+        if at > Instant::now() {
+            return;
+        }
+        self.take_back_at = match StateDirectory::open(path, self.settings.history.value) {
+            Ok((state, recovered, _)) => {
+                self.federation().take_back(Arc::new(state), recovered);
+                tracing::info!("the state directory is had again");
+                None
+            }
+            Err(error) => {
+                let error = format!("{:#}", anyhow::Error::from(error));
+                tracing::debug!(error, "the state directory cannot be had again yet");
+                Some(Instant::now() + TAKE_BACK)
+            }
+        };
+    }
+
     /// What has to be done when nothing comes in: the end of a grace, changed master files, new findings.
     fn tick(&mut self) -> Result<()> {
+        if self.paused {
+            return Ok(());
+        }
+        self.take_back();
         let look = self.zone_files.until_look().is_some_and(|wait| wait.is_zero());
         if look && !self.zone_files.changed(false).is_empty() {
             self.reload()?;
@@ -324,7 +412,13 @@ impl Running {
     }
 
     /// Readiness says which sources are stale; findings go to the admin port.
-    fn tell_sources(&self) {
+    fn tell_sources(&mut self) {
+        let has_zones = self.federation().store().load().zones().len() > 0;
+        self.reload.set_condition(match (has_zones, self.directory.lost) {
+            (false, _) => Condition::NotReady,
+            (true, true) => Condition::Stale,
+            (true, false) => Condition::Ready,
+        });
         let mut stale = Vec::new();
         if self.directory.lost {
             stale.push("the federation directory cannot be read; what was last known is served".to_owned());
@@ -354,8 +448,12 @@ impl Running {
 
     /// How long until [`Running::tick`] has something to do.
     fn until_next(&self) -> Duration {
+        if self.paused {
+            return TELL;
+        }
         let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let others = [tell, self.zone_files.until_look()];
+        let take_back = self.take_back_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let others = [tell, take_back, self.zone_files.until_look()];
         others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
 
@@ -398,7 +496,7 @@ fn keep_unreadable(
 }
 
 /// Says what is served, and how to see it.
-fn welcome(running: &mut Running, server: &Server, admin: Option<std::net::SocketAddr>, output: Output) {
+fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net::SocketAddr>, output: Output) {
     let told = running.federation().engine().findings();
     running.told = told.into_iter().collect();
     let federation = running.federation();
@@ -415,13 +513,10 @@ fn welcome(running: &mut Running, server: &Server, admin: Option<std::net::Socke
     zones.sort();
     let zones = if zones.is_empty() { "no zone yet".to_owned() } else { zones.join(", ") };
     let records = crate::output::plural(engine.record_keys().count(), "record");
-    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
-    let mut lines = vec![
-        format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving")),
-        format!("     on {}, UDP and TCP", addresses.join(", ")),
-    ];
+    let mut lines = vec![format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving"))];
+    lines.extend(answering.places(&running.settings).iter().map(|place| format!("     on {place}")));
     lines.extend(admin.map(|admin| format!("  admin http://{admin}/readyz")));
-    if let Some(address) = server.addresses().first() {
+    if let Some(address) = answering.server().addresses().first() {
         let digs = engine.example_names();
         if !digs.is_empty() {
             lines.push("try:".to_owned());

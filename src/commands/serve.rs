@@ -13,11 +13,12 @@ use mcdns_core::{
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
-use mcdns_serve::{PolicyStore, Server, SnapshotStore, TransferHistory};
+use mcdns_serve::{SnapshotStore, TransferHistory};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     Outcome,
+    answering::Opening,
     reload::Reload,
     run::stop_signal,
     zone_files::{self, Watched},
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     admin::{self, Admin, Sources},
     output::Output,
-    settings::{Origin, Settings},
+    settings::Settings,
 };
 
 /// Master files and the zones that they give.
@@ -37,6 +38,7 @@ struct Files {
 
 /// Serves until a signal ends it.
 pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> Result<Outcome> {
+    let opening = Opening::new(settings)?;
     let progress = output.progress("reading master files");
     let watched = Watched::new(paths.iter().cloned());
     let mut files = Files { watched, zones: BTreeMap::new(), snapshot: Snapshot::default() };
@@ -52,52 +54,45 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     }
     let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
     let mut reload = Reload::new(settings);
-    let server = bind(settings, &store, reload.policy())?;
+    let mut answering = opening.start(settings, &store, reload.policy(), ())?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
     let zones: Vec<&str> = apexes.iter().map(String::as_str).collect();
-    for address in server.addresses() {
-        output.say(&format!("answering for {} on {address}, UDP and TCP", zones.join(", ")));
+    for place in answering.places(settings) {
+        output.say(&format!("answering for {} on {place}", zones.join(", ")));
     }
-    let admin = Arc::new(Admin::new(store.clone(), server.counters().clone(), None)?);
+    let admin = Arc::new(Admin::new(store.clone(), answering.server(), None)?);
     let tell = |admin: &Admin, reload: &Reload| {
         let findings = findings.iter().chain(reload.findings()).cloned().collect();
         admin.set_sources(Sources { stale: Vec::new(), findings });
     };
     tell(&admin, &reload);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        if let Some(listener) = open_admin(settings).await? {
+        if let Some(listener) = answering.open_admin(settings).await? {
             output.say(&format!("admin http://{}/readyz", listener.local_addr()?));
             tokio::spawn(admin::serve(listener, admin.clone()));
         }
+        let mut taken_over = std::pin::pin!(answering.taken_over());
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = std::pin::pin!(stop_signal()?);
         loop {
-            let wait = files.watched.until_look().unwrap_or_default();
+            let wait = files.watched.until_look().unwrap_or_default().min(answering.until_look());
             tokio::select! {
                 () = &mut stop => return anyhow::Ok(()),
+                () = &mut taken_over => return Ok(()),
                 _ = hangup.recv() => {
-                    reload.read(&server);
+                    reload.read(answering.server());
                     tell(&admin, &reload);
                     files.look(&store, true, output)?;
                 }
-                () = tokio::time::sleep(wait) => files.look(&store, false, output)?,
+                () = tokio::time::sleep(wait) => {
+                    answering.look();
+                    files.look(&store, false, output)?;
+                }
             }
         }
     })?;
-    server.stop();
+    answering.end();
     Ok(Outcome::Fine)
-}
-
-/// Opens the admin port of the settings.
-pub(super) async fn open_admin(settings: &Settings) -> Result<Option<tokio::net::TcpListener>> {
-    admin::bind(settings.admin.value, settings.admin.origin != Origin::Default).await
-}
-
-/// Binds the listeners of the settings, with as many UDP workers as they say, or one for each core.
-pub(super) fn bind(settings: &Settings, store: &Arc<SnapshotStore>, policy: &PolicyStore) -> Result<Server> {
-    let cores = || std::thread::available_parallelism().map_or(1, Into::into);
-    let workers = settings.server.workers.value.unwrap_or_else(cores);
-    Ok(Server::bind(&settings.listeners(), workers, store, policy)?)
 }
 
 impl Files {

@@ -59,4 +59,7 @@ pub mod decisions {
     page!(sharded_persistent_table, "decisions/0006-sharded-persistent-table.md");
     page!(control_holds_rendering, "decisions/0007-control-holds-rendering.md");
     page!(digest_per_entry, "decisions/0008-digest-per-entry.md");
+    page!(zones_made_at_once, "decisions/0009-zones-made-at-once.md");
+    page!(own_listeners, "decisions/0010-own-listeners.md");
+    page!(differences_of_generations, "decisions/0011-differences-of-generations.md");
 }

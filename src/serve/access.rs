@@ -4,6 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mcdns_core::dns::OwnerName;
 
+/// Bits in front of an IPv4 address that is mapped into IPv6 (RFC 4291 section 2.5.5.2).
+const MAPPED: u8 = 96;
+
 /// Rules of which one must hold; an empty list lets nobody in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessList {
@@ -49,15 +52,19 @@ impl AccessList {
 }
 
 impl Network {
-    /// True if the address lies in it; an IPv4 address that is mapped into IPv6 counts as what it is.
+    /// True if the address lies in it. IPv4 addresses that are mapped into IPv6 count as what they are, on either side.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let same = |ours: u128, theirs: u128, bits: u32| {
-            let shift = bits.saturating_sub(u32::from(self.prefix));
+        let same = |ours: u128, theirs: u128, bits: u32, prefix: u8| {
+            let shift = bits.saturating_sub(prefix.into());
             shift >= 128 || ours >> shift == theirs >> shift
         };
+        let prefix = match (self.address, self.address.to_canonical()) {
+            (IpAddr::V6(_), IpAddr::V4(_)) => self.prefix.saturating_sub(MAPPED),
+            _ => self.prefix,
+        };
         match (self.address.to_canonical(), address.to_canonical()) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32),
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128),
+            (IpAddr::V4(ours), IpAddr::V4(theirs)) => same(ours.to_bits().into(), theirs.to_bits().into(), 32, prefix),
+            (IpAddr::V6(ours), IpAddr::V6(theirs)) => same(ours.to_bits(), theirs.to_bits(), 128, prefix),
             _ => false,
         }
     }
@@ -81,6 +88,8 @@ mod tests {
             ("::/0", "2001:db8::1", "192.0.2.1"),
             ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"),
             ("192.0.2.0/24", "::ffff:192.0.2.1", "::192.0.2.1"),
+            ("::ffff:192.0.2.0/120", "192.0.2.1", "192.0.3.1"),
+            ("::ffff:0:0/96", "192.0.2.1", "2001:db8::1"),
         ] {
             assert!(network(text).contains(inside.parse().expect("an address")), "{text} {inside}");
             assert!(!network(text).contains(outside.parse().expect("an address")), "{text} {outside}");

@@ -8,7 +8,8 @@
 //!                                     └─► answer, or nothing (RFC 1034 4.3.2, 2308, 4592, 6672, 6891, 9471)
 //! ```
 //!
-//! [`Responder`] is a function from a snapshot and a request to an answer: it takes no lock and allocates nothing.
+//! [`Responder`] is a function from a snapshot and a request to an answer: for a plain query it takes no lock and
+//! allocates nothing.
 //! [`Server`] has the sockets. A query never outlives its snapshot, and no snapshot is held while a socket is waited
 //! for, so that an old one is given back at once. A panic costs the query that caused it and is counted.
 //!
@@ -29,6 +30,7 @@ mod message;
 mod notify;
 mod packet_info;
 mod policy;
+mod ports;
 mod privileges;
 mod query_log;
 mod rate_limit;
@@ -56,12 +58,13 @@ pub use handover::{HandOver, HandOverError, Inherited, PATIENCE, Predecessor};
 pub use listener::{CertificateFiles, Listener, Service};
 pub use notify::{Notifications, NotifyTotals, Secondary};
 pub use policy::{Condition, ListenerOptions, Policy, PolicyStore, UDP_PAYLOAD, ZonePolicy};
+pub use ports::Ports;
 pub use privileges::{PrivilegeError, drop_privileges};
 pub use query_log::{LineFormat, QueryLog};
 pub use rate_limit::{RateLimit, RateLimitTotals};
 pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
-pub use server::Server;
+pub use server::{Server, Vitals};
 pub use sockets::BindError;
 pub use store::SnapshotStore;
 pub use streams::CertificateError;

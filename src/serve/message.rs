@@ -216,7 +216,9 @@ impl<'a> Message<'a> {
     pub(crate) fn put_chaos_text(&mut self, text: &str) -> bool {
         let mut record = vec![0xc0, 12, 0, 16, 0, 3, 0, 0, 0, 0, 0, 0];
         let data = record.len();
-        for part in text.as_bytes().chunks(LONGEST_STRING) {
+        // "One or more <character-string>s" (RFC 1035 section 3.3.14): an empty text is one that is empty.
+        let nothing = text.is_empty().then_some(&[][..]);
+        for part in text.as_bytes().chunks(LONGEST_STRING).chain(nothing) {
             record.push(u8::try_from(part.len()).unwrap_or(0));
             record.extend_from_slice(part);
         }

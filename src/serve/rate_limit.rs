@@ -135,6 +135,12 @@ const MOST: u64 = (1 << COUNT_BITS) - 1;
 /// From so many seconds on nothing is left of a rate (as in NSD).
 const FORGOTTEN: u64 = 16;
 
+impl Default for RateLimiter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RateLimiter {
     pub(crate) fn new() -> Self {
         Self {

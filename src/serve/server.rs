@@ -21,11 +21,12 @@ use crate::{
     listener::Listener,
     notify::{Notifications, Notifier},
     policy::{Policy, PolicyStore},
+    ports::{Port, Ports},
     rate_limit::{RateLimit, RateLimitTotals, RateLimiter},
     respond::{Answer, Responder},
-    sockets::{BindError, open},
+    sockets::BindError,
     store::SnapshotStore,
-    streams::{self, CertificateError, Certificates, SetupError, StreamListener, StreamSetup},
+    streams::{self, CertificateError, Certificates, StreamListener},
     tsig::TsigFailures,
     udp::{self, Handler, Phase, Worker},
 };
@@ -38,18 +39,25 @@ const GRACE: Duration = Duration::from_secs(5);
 pub struct Server {
     addresses: Vec<SocketAddr>,
     counters: Counters,
-    limiter: Arc<RateLimiter>,
-    tsig_failures: Arc<TsigFailures>,
-    notifications: Arc<Notifications>,
+    vitals: Vitals,
     notifier: Option<Notifier>,
     certificates: Certificates,
     phase: Arc<Phase>,
     /// How long what is under way may take.
     stop_streams: watch::Sender<Option<Duration>>,
     threads: Vec<JoinHandle<()>>,
-    lost: Arc<AtomicUsize>,
     /// All sockets once more, for a successor; closed with the server.
     offer: Arc<Offer>,
+}
+
+/// What a server tells of itself beside its [`Counters`]; a clone sees the same, and stays readable when the server is
+/// gone.
+#[derive(Debug, Clone, Default)]
+pub struct Vitals {
+    limiter: Arc<RateLimiter>,
+    tsig_failures: Arc<TsigFailures>,
+    notifications: Arc<Notifications>,
+    lost: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -73,19 +81,7 @@ impl Server {
         policy: &PolicyStore,
         inherited: &mut Inherited,
     ) -> Result<Self, BindError> {
-        let failures = Arc::<TsigFailures>::default();
-        let mut server = Self::bind_with(listeners, workers, inherited, |listener| Live {
-            store: Arc::clone(store),
-            policy: Cache::new(policy.shared()),
-            responder: Responder::new(listener.options.clone())
-                .with_transfers(Arc::clone(store.transfers()))
-                .with_tsig_failures(Arc::clone(&failures)),
-            rate_limit: listener.options.rate_limit,
-        })?;
-        server.tsig_failures = failures;
-        let counts = Arc::clone(&server.notifications);
-        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
-        Ok(server)
+        Ports::open(listeners, workers, inherited)?.start(store, policy, inherited)
     }
 
     /// The addresses that are listened on, with the ports that were found for port 0.
@@ -98,25 +94,9 @@ impl Server {
         &self.counters
     }
 
-    /// What rate limiting did so far. Answers that it dropped are in no other count of answers; those that slipped
-    /// count as what they are, truncated.
-    pub fn rate_limited(&self) -> RateLimitTotals {
-        self.limiter.totals()
-    }
-
-    /// Threads that ended although nobody told them to; more than 0 means that some queries may get no answer.
-    pub fn lost_threads(&self) -> usize {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// Signed requests that were refused; stays readable when the server is gone.
-    pub fn tsig_failures(&self) -> &Arc<TsigFailures> {
-        &self.tsig_failures
-    }
-
-    /// How secondaries were told of changes.
-    pub fn notifications(&self) -> &Arc<Notifications> {
-        &self.notifications
+    /// What it tells of itself otherwise.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Reads all certificates again, without a word to connections that are open. One whose new files are wrong stays
@@ -158,61 +138,10 @@ impl Server {
         Arc::clone(&self.phase)
     }
 
-    pub(crate) fn bind_with<H: Handler>(
-        listeners: &[Listener],
-        workers: usize,
-        inherited: &mut Inherited,
-        handler: impl Fn(&Listener) -> H,
-    ) -> Result<Self, BindError> {
-        if listeners.is_empty() {
-            return Err(BindError::NoAddress);
-        }
-        let workers = workers.max(1);
-        let mut certificates = Certificates::default();
-        let mut opened = Vec::new();
-        let mut offer = Offer::default();
-        for listener in listeners {
-            let setup = stream_setup(listener, &mut certificates)?;
-            let sockets = open(listener, workers, inherited)?;
-            offer.add(listener, &sockets).map_err(BindError::Thread)?;
-            opened.push((listener, setup, sockets));
-        }
-        let (stop_streams, stopped) = watch::channel(None);
-        let mut server = Self {
-            addresses: opened.iter().map(|(_, _, sockets)| sockets.address).collect(),
-            counters: Counters::default(),
-            limiter: Arc::new(RateLimiter::new()),
-            tsig_failures: Arc::default(),
-            notifications: Arc::default(),
-            notifier: None,
-            certificates,
-            phase: Arc::default(),
-            stop_streams,
-            threads: Vec::new(),
-            lost: Arc::default(),
-            offer: Arc::new(offer),
-        };
-        inherited.share_with(&server.phase);
-        for (listener, _, sockets) in &mut opened {
-            for socket in sockets.udp.drain(..) {
-                server.spawn_udp(socket, handler(listener))?;
-            }
-        }
-        for _ in 0..workers {
-            let mut on_thread = Vec::new();
-            for (listener, setup, sockets) in &mut opened {
-                let cells = server.counters.add_thread(setup.transport());
-                let socket = sockets.for_one_thread().map_err(BindError::Thread)?;
-                on_thread.push(StreamListener { socket, setup: setup.clone(), handler: handler(listener), cells });
-            }
-            server.spawn_streams(on_thread, stopped.clone())?;
-        }
-        Ok(server)
-    }
-
     fn spawn_udp(&mut self, socket: UdpSocket, handler: impl Handler) -> Result<(), BindError> {
         let cells = self.counters.add_thread(Transport::Udp);
-        let worker = Worker { handler, cells, limiter: Arc::clone(&self.limiter), phase: Arc::clone(&self.phase) };
+        let worker =
+            Worker { handler, cells, limiter: Arc::clone(&self.vitals.limiter), phase: Arc::clone(&self.phase) };
         self.spawn("udp", move || udp::serve(&socket, worker))
     }
 
@@ -228,7 +157,7 @@ impl Server {
     fn spawn(&mut self, kind: &str, run: impl FnOnce() + Send + 'static) -> Result<(), BindError> {
         let mut name = String::from(kind);
         let _ = write!(name, "-{}", self.threads.len());
-        let watched = Watched { phase: Arc::clone(&self.phase), lost: Arc::clone(&self.lost) };
+        let watched = Watched { phase: Arc::clone(&self.phase), lost: Arc::clone(&self.vitals.lost) };
         let run = move || {
             let _watched = watched;
             run();
@@ -246,6 +175,89 @@ impl Server {
             let _ = thread.join();
         }
         self.counters.taps().close();
+    }
+}
+
+impl Vitals {
+    /// What rate limiting did so far. Answers that it dropped are in no other count of answers; those that slipped
+    /// count as what they are, truncated.
+    pub fn rate_limited(&self) -> RateLimitTotals {
+        self.limiter.totals()
+    }
+
+    /// Threads that ended although nobody told them to; more than 0 means that some queries may get no answer.
+    pub fn lost_threads(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Signed requests that were refused.
+    pub fn tsig_failures(&self) -> &TsigFailures {
+        &self.tsig_failures
+    }
+
+    /// How secondaries were told of changes.
+    pub fn notifications(&self) -> &Notifications {
+        &self.notifications
+    }
+}
+
+impl Ports {
+    /// Starts to answer from what `store` holds under `policy`. `inherited` is what they were opened with.
+    pub fn start(
+        self,
+        store: &Arc<SnapshotStore>,
+        policy: &PolicyStore,
+        inherited: &mut Inherited,
+    ) -> Result<Server, BindError> {
+        let vitals = Vitals::default();
+        let mut server = self.start_with(vitals.clone(), inherited, |listener| Live {
+            store: Arc::clone(store),
+            policy: Cache::new(policy.shared()),
+            responder: Responder::new(listener.options.clone())
+                .with_transfers(Arc::clone(store.transfers()))
+                .with_tsig_failures(Arc::clone(&vitals.tsig_failures)),
+            rate_limit: listener.options.rate_limit,
+        })?;
+        let counts = Arc::clone(&vitals.notifications);
+        server.notifier = Some(Notifier::start(store, policy, counts).map_err(BindError::Thread)?);
+        Ok(server)
+    }
+
+    fn start_with<H: Handler>(
+        self,
+        vitals: Vitals,
+        inherited: &mut Inherited,
+        handler: impl Fn(&Listener) -> H,
+    ) -> Result<Server, BindError> {
+        let Self { mut opened, workers, certificates, offer } = self;
+        let (stop_streams, stopped) = watch::channel(None);
+        let mut server = Server {
+            addresses: opened.iter().map(|port| port.sockets.address).collect(),
+            counters: Counters::default(),
+            vitals,
+            notifier: None,
+            certificates,
+            phase: Arc::default(),
+            stop_streams,
+            threads: Vec::new(),
+            offer: Arc::new(offer),
+        };
+        inherited.share_with(&server.phase);
+        for port in &mut opened {
+            for socket in port.sockets.udp.drain(..) {
+                server.spawn_udp(socket, handler(&port.listener))?;
+            }
+        }
+        for _ in 0..workers {
+            let mut on_thread = Vec::new();
+            for Port { listener, setup, sockets } in &mut opened {
+                let cells = server.counters.add_thread(setup.transport());
+                let socket = sockets.for_one_thread().map_err(BindError::Thread)?;
+                on_thread.push(StreamListener { socket, setup: setup.clone(), handler: handler(listener), cells });
+            }
+            server.spawn_streams(on_thread, stopped.clone())?;
+        }
+        Ok(server)
     }
 }
 
@@ -272,14 +284,6 @@ impl Drop for Watched {
             tracing::error!(thread = name, panicking = thread::panicking(), "a thread of the server ended");
         }
     }
-}
-
-fn stream_setup(listener: &Listener, certificates: &mut Certificates) -> Result<StreamSetup, BindError> {
-    let address = listener.address;
-    StreamSetup::new(listener, certificates).map_err(|error| match error {
-        SetupError::Certificate(source) => BindError::Certificate { address, source: Box::new(source) },
-        SetupError::Protocol(reason) => BindError::Protocol { address, reason },
-    })
 }
 
 /// Answers from the snapshot in force.
@@ -340,11 +344,11 @@ mod tests {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (open, gate) = mpsc::channel();
         let gate = Arc::new(Mutex::new(gate));
-        let server = Server::bind_with(&[Listener::plain(any)], 1, &mut Inherited::default(), |_| Touchy {
-            answer: Vec::new(),
-            gate: Arc::clone(&gate),
-        });
-        let server = server.expect("a free port");
+        let inherited = &mut Inherited::default();
+        let ports = Ports::open(&[Listener::plain(any)], 1, inherited).expect("a free port");
+        let handler = |_: &Listener| Touchy { answer: Vec::new(), gate: Arc::clone(&gate) };
+        let server = ports.start_with(Vitals::default(), inherited, handler);
+        let server = server.expect("threads");
         let socket = UdpSocket::bind(any).expect("a socket");
         socket.connect(server.addresses()[0]).expect("connected");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
@@ -371,7 +375,7 @@ mod tests {
             }
         }
         let counters = server.counters().clone();
-        assert_eq!(server.lost_threads(), 0);
+        assert_eq!(server.vitals().lost_threads(), 0);
         server.stop();
         assert_eq!((counters.sum().udp.queries, counters.sum().udp.panics), (2_000, 200));
     }
@@ -404,10 +408,10 @@ mod tests {
         let (mut server, _gate, _) = touchy();
         server.spawn("udp", || ()).expect("a thread");
         server.threads.pop().expect("that thread").join().expect("ended");
-        assert_eq!(server.lost_threads(), 1);
-        let lost = Arc::clone(&server.lost);
+        assert_eq!(server.vitals().lost_threads(), 1);
+        let vitals = server.vitals().clone();
         server.stop();
-        assert_eq!(lost.load(Ordering::Relaxed), 1, "those that are told to end are not lost");
+        assert_eq!(vitals.lost_threads(), 1, "those that are told to end are not lost");
     }
 
     #[test]

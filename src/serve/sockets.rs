@@ -10,7 +10,10 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery},
+};
 use thiserror::Error;
 
 use crate::{
@@ -212,6 +215,12 @@ pub(crate) fn let_no_more_in(socket: &UdpSocket) {
 fn prepare_udp(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     // As much as the system allows; less is no reason not to serve.
     let _ = sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER);
+    // Answers fit every path as a rule. What strangers claim of a path by ICMP must not have us send fragments, into
+    // which others could slip theirs (RFC 9715); so do BIND, NSD and Knot.
+    let _ = match address {
+        SocketAddr::V4(_) => sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT),
+        SocketAddr::V6(_) => sockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::OMIT),
+    };
     if packet_info::is_wildcard(address) {
         packet_info::enable(socket, address)?;
     }
@@ -244,5 +253,18 @@ fn advice(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::AddrNotAvailable => "this machine does not have this address; `ip address` shows those it has",
         _ => "the system refuses it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_path_by_icmp_makes_no_fragments() {
+        let v4 = udp_socket((Ipv4Addr::LOCALHOST, 0).into(), true).expect("a socket");
+        assert_eq!(sockopt::ip_mtu_discover(&v4), Ok(Ipv4PathMtuDiscovery::OMIT));
+        let v6 = udp_socket((Ipv6Addr::LOCALHOST, 0).into(), true).expect("a socket");
+        assert_eq!(sockopt::ipv6_mtu_discover(&v6), Ok(Ipv6PathMtuDiscovery::OMIT));
     }
 }

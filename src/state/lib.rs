@@ -1,7 +1,7 @@
 //! The state directory: what this program must still know after a restart.
 //!
 //! ```text
-//!   StateDirectory::open ──► Recovered { objects, notes, serials, history }    what was known
+//!   StateDirectory::open ──► Recovered { objects, notes, serials, history, differences }    what was known
 //!          │
 //!          ├── record_observations, record_note ──┐
 //!          │             History::record ─────────┴─► queue ──► writer thread ──► journal ──► checkpoint

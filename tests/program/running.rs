@@ -140,6 +140,12 @@ impl Program {
         self.wait()
     }
 
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(crate) fn until_end(self) -> Finished {
+        self.wait()
+    }
+
     /// Sends a signal.
     #[track_caller]
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

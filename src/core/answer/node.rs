@@ -94,7 +94,7 @@ pub(super) fn encoded_length(rrset: &Rrset) -> usize {
 }
 
 /// Octets that a record takes so.
-pub(super) fn encoded_record_length(data: &[u8]) -> usize {
+pub(crate) fn encoded_record_length(data: &[u8]) -> usize {
     RECORD_HEAD + data.len()
 }
 

@@ -19,7 +19,7 @@ use super::{
 
 /// Octets of records that one RRset may have: a DNS message has 65,535 (RFC 1035 section 4.2.2), less its header,
 /// the longest question and an OPT record.
-pub(super) const MAX_RRSET: usize = 65_535 - 12 - 259 - 11;
+pub(crate) const MAX_RRSET: usize = 65_535 - 12 - 259 - 11;
 /// Longest label, in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 /// Apexes with so many labels or more are not told apart in [`ZoneSet::depths`].

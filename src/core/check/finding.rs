@@ -158,7 +158,7 @@ finding_codes! {
     // Zones.
     /// A master file that cannot be read as one.
     ZoneSyntax = "zone-syntax", Error;
-    /// Record data that does not fit its type.
+    /// Record data that does not fit its type, or an RRset that fits into no message.
     ZoneRdata = "zone-rdata", Error;
     /// A record outside the zone.
     ZoneOutOfZone = "zone-out-of-zone", Error;

@@ -12,7 +12,7 @@
 //! Rules: one SOA and an NS at the apex (RFC 1035 section 5.2), CNAME alone (RFC 1034 section 3.6.2), one DNAME
 //! and nothing below it (RFC 6672 section 2.4), one TTL in an RRset (RFC 2181 section 5.2), no alias behind NS
 //! and MX (RFC 2181 section 10.3) and SRV (RFC 2782), glue where it is needed and nothing else below a
-//! delegation (RFC 1034 section 4.2.1).
+//! delegation (RFC 1034 section 4.2.1), no RRset that fits into no message (RFC 1035 section 4.2.2).
 
 mod between;
 mod tree;
@@ -20,7 +20,7 @@ mod tree;
 use std::collections::BTreeMap;
 
 use crate::{
-    answer::{Entry, Soa, ZonePatch},
+    answer::{Entry, MAX_RRSET, Soa, ZonePatch, encoded_record_length},
     check::{Finding, FindingCode},
     dns::{
         OwnerName, RecordType, Rrset, Serial, display_rdata,
@@ -186,6 +186,7 @@ impl<'a> Rules<'a> {
             if set.len() > 1 {
                 self.check_set(set);
             }
+            self.check_size(set);
         }
         for &number in name {
             let record_type = type_of(number);
@@ -267,6 +268,29 @@ impl<'a> Rules<'a> {
                 let finding = found(FindingCode::ZoneTtl, record, message);
                 self.findings.push(finding.help("give all records of the set one TTL"));
             }
+        }
+    }
+
+    /// Checks that an RRset fits into a message: what stands behind the last record that does is left out.
+    fn check_size(&mut self, set: &[u32]) {
+        let records = self.records;
+        let mut octets = 0;
+        let mut kept = set.iter().copied().filter(|&number| !self.left_out[number as usize]).skip_while(|&number| {
+            octets += encoded_record_length(records.at(number as usize).rdata);
+            octets <= MAX_RRSET
+        });
+        let Some(first) = kept.next() else { return };
+        let beyond: Vec<u32> = std::iter::once(first).chain(kept).collect();
+        let record = records.at(first as usize);
+        let message = format!(
+            "{} {} takes more than the {MAX_RRSET} octets that a message has room for; {} of its records are left out",
+            record.owner,
+            record.record_type,
+            beyond.len()
+        );
+        self.leave_out(FindingCode::ZoneRdata, first, record, message, "remove records, or divide them among names");
+        for number in beyond {
+            self.left_out[number as usize] = true;
         }
     }
 

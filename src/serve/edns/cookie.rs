@@ -26,9 +26,9 @@ const HASHED: usize = 16;
 const TIMESTAMP: usize = 12;
 const VERSION: u8 = 1;
 
-/// Seconds that a cookie is good (RFC 9018 section 4.3: "at most 1 hour in the past").
+/// Seconds that a cookie is good (RFC 9018 section 4.3: "a 1-hour period in the past").
 const LIFETIME: u32 = 3600;
-/// Seconds that it may be ahead of us ("at most 5 minutes in the future").
+/// Seconds that it may be ahead of us ("a 5-minute period into the future").
 const AHEAD: u32 = 300;
 /// Seconds after which a new one is given ("more than half an hour").
 const FRESH: u32 = 1800;

@@ -40,6 +40,7 @@ impl Responder {
         let truncated = message.truncated;
         let length = message.finish_with(request.octets, NOERROR, self.options.udp_payload, limit, &options);
         let octets = &self.out[..length];
-        Answer::Message(Reply { truncated, record_type: question, ..Reply::new(octets, NOERROR) })
+        let trusted = request.is_trusted(&options);
+        Answer::Message(Reply { truncated, trusted, record_type: question, ..Reply::new(octets, NOERROR) })
     }
 }

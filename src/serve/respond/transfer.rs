@@ -34,7 +34,7 @@ impl Responder {
         let zone = match snapshot.find_zone(&self.name, RecordType::SOA) {
             Some((Zone::Authoritative(zone), 0)) => Ok(zone),
             // RFC 5936 section 2.2.1: "If a server is not authoritative for the queried zone, the server SHOULD set the
-            // RCODE to NotAuth(9)".
+            // value to NotAuth(9)."
             _ if policy.condition == Condition::NotReady => Err((SERVFAIL, Some(edns::NOT_READY))),
             _ => Err((NOTAUTH, Some(edns::NOT_AUTHORITATIVE))),
         };
@@ -74,7 +74,11 @@ impl Responder {
         let Some(serial) = client_serial(request.octets, question.end) else {
             return self.say(request, parts, FORMERR, &options);
         };
-        match increment(zone, &self.transfers, serial) {
+        let room = match client.transport {
+            Transport::Udp => self.limit_of(request, parts).octets,
+            _ => usize::MAX,
+        };
+        match increment(zone, &self.transfers, serial, room) {
             Increment::UpToDate => self.one_message(request, parts, &options, zone, Vec::new()),
             Increment::Differences(differences) if client.transport == Transport::Udp => {
                 self.one_message(request, parts, &options, zone, differences)
@@ -143,14 +147,17 @@ impl Responder {
             message.put_encoded(&records, count);
             Given::Incremental
         } else {
-            let _ = message.put(Section::Answer, zone.soa_record(), Owner::within(HEADER, name, 0));
+            // Where not even the SOA fits, the client has to come over a stream.
+            message.truncated =
+                message.put(Section::Answer, zone.soa_record(), Owner::within(HEADER, name, 0)).is_none();
             Given::UpToDate
         };
         self.transfers.count(given);
+        let truncated = message.truncated;
         let length = message.finish_with(request.octets, NOERROR, payload, limit, options);
-        let record_type = question.record_type;
+        let (record_type, trusted) = (question.record_type, request.is_trusted(options));
         let octets = &self.out[..length];
-        Answer::Message(Reply { record_type, zone: zone.tag(), ..Reply::new(octets, NOERROR) })
+        Answer::Message(Reply { truncated, record_type, trusted, zone: zone.tag(), ..Reply::new(octets, NOERROR) })
     }
 
     /// The name that is asked for, for people.

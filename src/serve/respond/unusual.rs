@@ -44,9 +44,9 @@ pub(super) struct Request<'r> {
 }
 
 impl Request<'_> {
-    /// True if the request was signed by somebody whom we know.
-    fn is_trusted(&self) -> bool {
-        self.signer.is_some()
+    /// True if the request was signed by somebody whom we know, or shows by a good cookie where it comes from.
+    pub(super) fn is_trusted(&self, options: &ReplyOptions<'_>) -> bool {
+        self.signer.is_some() || options.trusted
     }
 }
 
@@ -132,7 +132,8 @@ impl Responder {
         let message = Message::start_with(&mut self.out, request.octets, question, limit, parts.edns, options.needed());
         let length = message.finish_with(request.octets, rcode, self.options.udp_payload, limit, options);
         let record_type = question.map_or(RecordType(0), |question| question.record_type);
-        Answer::Message(Reply { record_type, trusted: request.is_trusted(), ..Reply::new(&self.out[..length], rcode) })
+        let trusted = request.is_trusted(options);
+        Answer::Message(Reply { record_type, trusted, ..Reply::new(&self.out[..length], rcode) })
     }
 
     /// How long the answer may be.
@@ -168,7 +169,7 @@ impl Responder {
         }
         let length = message.finish_with(request.octets, rcode, payload, limit, &options);
         let record_type = question.record_type;
-        let (octets, trusted) = (&self.out[..length], request.is_trusted() || options.trusted);
+        let (octets, trusted) = (&self.out[..length], request.is_trusted(&options));
         Answer::Message(Reply { octets, rcode, truncated, record_type, zone, source, trusted })
     }
 

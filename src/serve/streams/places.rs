@@ -9,8 +9,8 @@
 //! Past the limit of a listener the longest idle connection of the same thread is closed in favour of the new one, as
 //! Knot does: clients must be ready for a close at any time (RFC 7766 section 6.2.4), while a stranger who holds idle
 //! connections would otherwise keep everybody else out. Where none is idle the new one is refused. Past the limit of a
-//! client its new connection is refused: to close one of its
-//! own would gain it nothing. A connection is idle from its start, so stalled handshakes go first.
+//! client its new connection is refused: to close one of its own would gain it nothing. A connection is idle from its
+//! start, so stalled handshakes go first.
 
 use std::{
     cell::RefCell,

@@ -130,7 +130,7 @@ pub(crate) async fn accept<H: Handler>(endpoint: Endpoint, desk: Rc<Desk<H>>, ro
         desk.cells.count_connection(true);
         let (desk, handshake) = (Rc::clone(&desk), Handshake::begin(&handshakes));
         spawn_local(async move {
-            if let Some(connection) = shake_hands(incoming).await {
+            if let Some(connection) = shake_hands(incoming, &place).await {
                 drop(handshake);
                 serve(&connection, &desk, &place).await;
             }
@@ -154,9 +154,14 @@ impl Drop for Handshake {
     }
 }
 
-async fn shake_hands(incoming: Incoming) -> Option<Connection> {
+/// A handshake, unless it takes too long or the place is taken away meanwhile.
+async fn shake_hands(incoming: Incoming, place: &Place) -> Option<Connection> {
     let connecting = incoming.accept().ok()?;
-    timeout(HANDSHAKE, connecting).await.ok()?.ok()
+    let dismissed = std::future::poll_fn(|context| place.poll_dismissed(context));
+    tokio::select! {
+        connection = timeout(HANDSHAKE, connecting) => connection.ok()?.ok(),
+        _ = dismissed => None,
+    }
 }
 
 /// What the streams of one connection have in common.

@@ -61,7 +61,7 @@ const SOA: &str = "authority example.com. 30 SOA ns1.example.com. hostmaster.exa
     answer www.example.com. 180 A 192.0.2.1
     answer www.example.com. 180 A 192.0.2.2"
 )]
-// RFC 2308 section 2.2: NODATA is "an RCODE of NOERROR and no relevant answers in the answer section", with SOA.
+// RFC 2308 section 2.2: NODATA is "the RCODE set to NOERROR and no relevant answers in the answer section", with SOA.
 #[case(
     "www.example.com",
     "AAAA",
@@ -192,7 +192,7 @@ const SOA: &str = "authority example.com. 30 SOA ns1.example.com. hostmaster.exa
     answer www.example.com. 180 A 192.0.2.1
     answer www.example.com. 180 A 192.0.2.2"
 )]
-// RFC 1034 section 4.3.2 step 6: "add any RRs which may be useful to the additional section".
+// RFC 1034 section 4.3.2 step 6: "attempt to add other RRs which may be useful to the additional section".
 #[case(
     "example.com",
     "NS",
@@ -264,7 +264,7 @@ const SOA: &str = "authority example.com. 30 SOA ns1.example.com. hostmaster.exa
     additional ns.child.example.com. 180 A 192.0.2.60
     additional ns.sibling.example.com. 180 A 192.0.2.61"
 )]
-// RFC 6672 section 3.1: "the server MUST include a synthesized CNAME", its TTL that of the DNAME.
+// RFC 6672 section 3.1: the answer has a synthesized CNAME, its TTL that of the DNAME.
 #[case(
     "deep.moved.example.com",
     "A",
@@ -504,7 +504,7 @@ fn in_domain_glue_that_does_not_fit_sets_tc_and_other_glue_is_left_out() {
     assert_eq!(show(&tcp).matches("additional").count(), 12);
 }
 
-/// RFC 6672 section 2.2: "If the resulting name is too long … YXDOMAIN".
+/// RFC 6672 section 2.2: where the name gets too long, the RCODE is YXDOMAIN.
 #[test]
 fn a_redirection_to_a_name_that_is_too_long_is_yxdomain() {
     let long = ["a".repeat(60), "b".repeat(60), "c".repeat(60)].join(".");

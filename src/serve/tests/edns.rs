@@ -108,7 +108,7 @@ fn www(options: &[Vec<u8>]) -> Vec<u8> {
     with_edns(query("www.example.com", "A"), 1232, 0, 0, &options.concat())
 }
 
-/// RFC 5001 section 2.2: "MUST NOT include an NSID option in its response" unless asked.
+/// RFC 5001 section 2.2: there is no NSID option in an answer unless the query has one.
 #[test]
 fn nsid_is_said_to_who_asks_and_where_there_is_one() {
     assert_eq!(ask(&policy(), &www(&[option(NSID, b"")]), Transport::Udp).option(NSID), Some(&b"here"[..]));
@@ -164,7 +164,7 @@ fn a_query_without_a_question_is_for_a_cookie() {
     assert_eq!(ask(&Policy::default(), &with(&option(COOKIE, b"client01")), Transport::Udp).status, "FORMERR");
 }
 
-/// RFC 9619 section 4: "MUST be treated as a malformed message … RCODE … 1 (FORMERR)".
+/// RFC 9619 section 4: such a message is incorrectly formatted, and the RCODE is FORMERR.
 #[test]
 fn two_questions_are_a_formerr_with_opt_and_true_counts() {
     let mut two = query("www.example.com", "A");
@@ -415,4 +415,22 @@ fn a_referral_has_the_ds_for_clients_that_set_do() {
     };
     assert!(ask(0x80).contains("\nauthority child.example.com. 180 DS"));
     assert!(!ask(0).contains(" DS "));
+}
+
+#[test]
+fn who_has_a_good_cookie_is_trusted_whatever_is_asked() {
+    let policy = Policy { version: Some("1".into()), ..policy() };
+    let first = ask(&policy, &www(&[option(COOKIE, b"client01")]), Transport::Udp);
+    let cookie = option(COOKIE, first.option(COOKIE).expect("a cookie"));
+    let mut version = query("version.bind", "TXT");
+    *version.last_mut().expect("a class") = 3;
+    for asked in [query("www.example.com", "A"), query("www.example.org", "A"), query("example.com", "AXFR"), version] {
+        for (cookie, trusted) in [(&cookie, true), (&option(COOKIE, b"client01"), false)] {
+            let request = with_edns(asked.clone(), 1232, 0, 0, cookie);
+            let mut responder = Responder::with_clock(ListenerOptions::default(), Clock::new(|| NOW));
+            let answer = responder.respond(&zone(), &policy, &request, &client(Transport::Udp));
+            let reply = reply(answer).expect("an answer");
+            assert_eq!(reply.trusted, trusted, "{}", show(reply.octets));
+        }
+    }
 }

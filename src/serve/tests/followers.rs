@@ -132,7 +132,11 @@ fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(
     until_same();
     let totals = store.transfers().totals();
     assert!(totals.incremental > transferred.incremental, "by differences: {totals:?}");
-    assert!(server.notifications().totals().acknowledged > 0, "{:?}", server.notifications().totals());
+    assert!(
+        server.vitals().notifications().totals().acknowledged > 0,
+        "{:?}",
+        server.vitals().notifications().totals()
+    );
 }
 
 #[test]

@@ -75,8 +75,8 @@ fn serial_of(message: &[u8]) -> u32 {
 
 fn eventually(server: &Server, wanted: impl Fn(NotifyTotals) -> bool) {
     let end = Instant::now() + WAIT;
-    while !wanted(server.notifications().totals()) {
-        assert!(Instant::now() < end, "{:?}", server.notifications().totals());
+    while !wanted(server.vitals().notifications().totals()) {
+        assert!(Instant::now() < end, "{:?}", server.vitals().notifications().totals());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -112,7 +112,7 @@ fn a_notification_without_an_answer_is_sent_again_with_the_newest_serial() {
     }
     let (second, from) = receive(&secondary);
     assert_eq!(serial_of(&second), 7);
-    assert_eq!(server.notifications().totals().acknowledged, 0);
+    assert_eq!(server.vitals().notifications().totals().acknowledged, 0);
     acknowledge(&secondary, &second, from);
     eventually(&server, |totals| totals.acknowledged == 1);
 }
@@ -161,7 +161,7 @@ fn with_a_key_the_notification_is_signed_and_only_a_signed_answer_counts() {
     let (first, from) = receive(&secondary);
     acknowledge(&secondary, &first, from);
     let (second, from) = receive(&secondary);
-    assert_eq!(server.notifications().totals().acknowledged, 0, "an answer without a signature");
+    assert_eq!(server.vitals().notifications().totals().acknowledged, 0, "an answer without a signature");
     // A server of ours with the same key refuses the NOTIFY, and signs that.
     let policy = Policy { keys: KeyRing::new([key]), ..Policy::default() };
     let zones = snapshot(&[("example.com", "@ NS ns1")]);

@@ -5,7 +5,7 @@ mod support;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use mcdns_serve::{CertificateFiles, Listener, ListenerOptions, PolicyStore, Server, Service, SnapshotStore};
@@ -189,6 +189,26 @@ fn stalled_handshakes_and_streams_hold_nobody() {
             assert!(show(&receive.read_to_end(1000).await.expect("an answer")[2..]).ends_with("192.0.2.1"));
         }
     });
+}
+
+#[test]
+fn a_stalled_handshake_does_not_keep_the_server_from_stopping() {
+    let served = serve(ListenerOptions::default());
+    let address = served.server.addresses()[0];
+    run(async {
+        let relay = tokio::net::UdpSocket::bind(ANY_PORT).await.expect("a socket");
+        let endpoint = Endpoint::client(ANY_PORT).expect("a socket");
+        let to = relay.local_addr().expect("an address");
+        let _connecting = endpoint.connect_with(served.client.clone(), to, NAME).expect("an attempt");
+        let mut first = [0; 2048];
+        let length = relay.recv(&mut first).await.expect("the first datagram");
+        relay.send_to(&first[..length], address).await.expect("sent");
+        relay.recv(&mut first).await.expect("an answer of the server");
+    });
+    let start = Instant::now();
+    served.server.stop_within(WAIT);
+    // A handshake may take ten seconds.
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
 
 #[test]

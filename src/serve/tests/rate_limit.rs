@@ -44,7 +44,7 @@ fn ask(socket: &UdpSocket, request: &[u8]) -> String {
 
 /// What came of a flood: whole answers and truncated ones.
 fn flood(server: &Server, socket: &UdpSocket, request: impl Fn(usize) -> Vec<u8>) -> (usize, usize, Duration) {
-    let (start, before) = (Instant::now(), server.rate_limited());
+    let (start, before) = (Instant::now(), server.vitals().rate_limited());
     let (mut whole, mut truncated) = (0, 0);
     let mut reply = [0; 512];
     socket.set_nonblocking(true).expect("set");
@@ -61,14 +61,14 @@ fn flood(server: &Server, socket: &UdpSocket, request: impl Fn(usize) -> Vec<u8>
         // No more are on their way at a time than the buffers of the kernel's own size hold.
         while number % 50 == 49 && start.elapsed() < Duration::from_mins(2) {
             take(&mut whole, &mut truncated, request.len());
-            let dropped = usize::try_from(server.rate_limited().dropped - before.dropped).expect("few");
+            let dropped = usize::try_from(server.vitals().rate_limited().dropped - before.dropped).expect("few");
             if whole + truncated + dropped == number + 1 {
                 break;
             }
             std::thread::yield_now();
         }
     }
-    let dropped = usize::try_from(server.rate_limited().dropped - before.dropped).expect("few");
+    let dropped = usize::try_from(server.vitals().rate_limited().dropped - before.dropped).expect("few");
     assert_eq!(whole + truncated + dropped, FLOOD);
     socket.set_nonblocking(false).expect("set");
     (whole, truncated, start.elapsed())
@@ -100,7 +100,7 @@ fn a_flood_is_limited_and_a_bystander_is_not() {
     let mut length = [0; 2];
     stream.read_exact(&mut length).expect("an answer");
 
-    let totals = server.rate_limited();
+    let totals = server.vitals().rate_limited();
     let counters = server.counters().clone();
     server.stop();
     let udp = counters.sum().udp;
@@ -125,5 +125,5 @@ fn a_listener_can_do_without() {
     for _ in 0..500 {
         assert!(ask(&flooding, &query("www.example.com", "A")).starts_with("NOERROR aa\nanswer"));
     }
-    assert_eq!(server.rate_limited(), RateLimitTotals::default());
+    assert_eq!(server.vitals().rate_limited(), RateLimitTotals::default());
 }

@@ -305,14 +305,14 @@ fn other_programs_are_believed_and_believe(#[case] program: &str, #[case] algori
             assert!(text.contains("text-number-099") && !doubt(&text), "{text}");
         }
     }
-    assert_eq!(TsigError::ALL.map(|error| server.tsig_failures().totals().of(error)), [0; 5]);
+    assert_eq!(TsigError::ALL.map(|error| server.vitals().tsig_failures().totals().of(error)), [0; 5]);
 
     let wrong = "d3Jvbmcgd3Jvbmcgd3Jvbmc=";
     let text = ask(program, address, &format!("hmac-sha256:hmac-sha256:{wrong}"), &["www.example.com", "A"]);
     assert!(text.contains("BADSIG") && !text.contains("192.0.2.1"), "{text}");
     let text = ask(program, address, &format!("hmac-sha256:nobody:{SECRET_TEXT}"), &["www.example.com", "A"]);
     assert!(text.contains("BADKEY") && !text.contains("192.0.2.1"), "{text}");
-    let totals = server.tsig_failures().totals();
+    let totals = server.vitals().tsig_failures().totals();
     // A program may ask again.
     assert!(totals.of(TsigError::BadSignature) >= 1 && totals.of(TsigError::BadKey) >= 1);
 }

@@ -290,6 +290,22 @@ fn over_udp_differences_come_if_they_fit_and_else_the_soa() {
 }
 
 #[test]
+fn an_soa_that_does_not_fit_into_a_datagram_is_asked_for_over_a_stream() {
+    let apex = [["a"; 60].concat(), ["b"; 60].concat(), ["c"; 60].concat()].join(".");
+    let store = Arc::new(SnapshotStore::new(snapshot(&[(&*apex, "@ NS ns1")])));
+    let mut request = query(&apex, "IXFR");
+    request.extend_from_slice(&ixfr_request(1)[query(APEX, "IXFR").len()..]);
+    request[9] = 1;
+    let flags = |transport, request: &[u8]| {
+        let (messages, _) = messages(&store, request, &client(transport), &open_policy());
+        (messages[0][2] & 2 != 0, messages[0][7])
+    };
+    assert_eq!(flags(Transport::Udp, &request), (true, 0), "TC and no record");
+    assert_eq!(flags(Transport::Udp, &with_edns(request.clone(), 1232, 0, 0, &[])), (false, 1));
+    assert_eq!(flags(Transport::Tcp, &request), (false, 1));
+}
+
+#[test]
 fn nobody_gets_a_zone_but_who_may() {
     let store = store("@ NS ns1\nns1 A 192.0.2.1");
     let ask = |request: &[u8], transport, policy: &Policy| {

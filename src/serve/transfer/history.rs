@@ -6,14 +6,15 @@
 //! ```
 //!
 //! A chain is bounded by number, by octets and by the size of its zone: past that, the whole zone is the shorter
-//! answer. Where a difference is missing, the chain starts anew behind the gap, and older secondaries get the zone as
+//! answer. It spans less than half of all serials, so that each of them stands for one content. Where a difference is missing, the chain starts anew behind the gap, and older secondaries get the zone as
 //! a whole. Only requests for transfers lock anything, for as long as it takes to copy a list of pointers.
 
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, VecDeque},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -141,7 +142,7 @@ impl TransferHistory {
 
     /// What was counted.
     pub fn totals(&self) -> TransferTotals {
-        let count = |given: Given| self.counts[given as usize].load(Ordering::Relaxed);
+        let count = |given: Given| self.counts[given as usize].load(Relaxed);
         TransferTotals {
             whole: count(Given::Whole),
             incremental: count(Given::Incremental),
@@ -153,16 +154,16 @@ impl TransferHistory {
 
     /// Transfers that are under way.
     pub fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+        self.under_way.load(Relaxed)
     }
 
     pub(crate) fn count(&self, given: Given) {
-        self.counts[given as usize].fetch_add(1, Ordering::Relaxed);
+        self.counts[given as usize].fetch_add(1, Relaxed);
     }
 
     /// A place for one more transfer, unless there are too many.
     pub(super) fn permit(&self) -> Option<Permit> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let before = self.under_way.fetch_add(1, Relaxed);
         let permit = Permit(Arc::clone(&self.under_way));
         (before < self.limits.concurrent).then_some(permit)
     }
@@ -179,7 +180,7 @@ impl TransferHistory {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -197,13 +198,20 @@ impl Zones {
             return;
         }
         let octets = difference.octets();
+        let newest = difference.to.serial;
         let chain = self.chains.entry(apex.clone()).or_default();
         chain.differences.push_back((difference, octets));
         chain.octets += octets;
         self.octets += octets;
         let weight = zone.filter(|_| chain.octets > SMALL_CHAIN).map_or(usize::MAX, AuthoritativeZone::weight);
         let limit = limits.octets.min(weight);
-        while chain.octets > limit || self.octets > limits.total_octets || chain.differences.len() > limits.differences
+        // A serial from half a turn ago is not older any more (RFC 1982 section 3.2), and after a whole turn the same
+        // serial would stand for two contents.
+        let is_older = |serial: Serial| serial.partial_cmp(&newest) == Some(Ordering::Less);
+        while chain.octets > limit
+            || self.octets > limits.total_octets
+            || chain.differences.len() > limits.differences
+            || chain.differences.front().is_some_and(|(first, _)| !is_older(first.from.serial))
         {
             let Some((_, octets)) = chain.differences.pop_front() else { break };
             chain.octets -= octets;
@@ -218,5 +226,37 @@ impl Zones {
         if let Some(chain) = self.chains.remove(apex) {
             self.octets -= chain.octets;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn difference(from: u32, to: u32) -> Arc<ZoneDifference> {
+        let apex: OwnerName = "example.com".parse().expect("a name");
+        let soa = |serial| Soa {
+            primary: apex.clone(),
+            contact: apex.clone(),
+            serial: Serial(serial),
+            refresh: 3600,
+            retry: 600,
+            expire: 604_800,
+            negative_ttl: 30,
+            ttl: 3600,
+        };
+        let (from, to) = (soa(from), soa(to));
+        Arc::new(ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() })
+    }
+
+    #[test]
+    fn a_serial_that_comes_again_after_a_whole_turn_stands_for_its_last_content() {
+        let history = TransferHistory::default();
+        let serials = [1, 0x7fff_ffff, 0xfffe_0000, 1, 5];
+        history.recover(serials.array_windows().map(|&[from, to]| difference(from, to)));
+        let between = |from: u32| history.between(&"example.com".parse().expect("a name"), Serial(from), Serial(5));
+        assert_eq!(between(1), Some(vec![difference(1, 5)]));
+        assert_eq!(between(0xfffe_0000).map(|chain| chain.len()), Some(2));
+        assert_eq!(between(0x7fff_ffff), None, "more than half a turn ago");
     }
 }

@@ -147,14 +147,22 @@ impl fmt::Debug for Transfer {
     }
 }
 
-/// What a client with this serial gets.
-pub(crate) fn increment(zone: &Arc<AuthoritativeZone>, history: &TransferHistory, serial: Serial) -> Increment {
+/// What a client with this serial gets. Differences of more than `room` octets are no better than the whole zone: a
+/// datagram has no room for either, and whoever forges an address must not have us measure megabytes.
+pub(crate) fn increment(
+    zone: &Arc<AuthoritativeZone>,
+    history: &TransferHistory,
+    serial: Serial,
+    room: usize,
+) -> Increment {
     let current = zone.soa().serial;
     if serial >= current {
         return Increment::UpToDate;
     }
     match history.between(zone.apex(), serial, current) {
-        Some(differences) if is_shorter(zone, &differences) => Increment::Differences(differences),
+        Some(differences) if fits(zone, &differences, room) && is_shorter(zone, &differences) => {
+            Increment::Differences(differences)
+        }
         _ => Increment::Whole,
     }
 }
@@ -175,6 +183,11 @@ pub(crate) fn encode_differences(
         names.put(&mut message, question_end + room, labels, record)
     });
     done.then(|| (message.split_off(question_end), count))
+}
+
+/// False if the differences are longer than `room`, of which no more is read than it takes to know.
+fn fits(zone: &Arc<AuthoritativeZone>, differences: &[Arc<ZoneDifference>], room: usize) -> bool {
+    room == usize::MAX || length(Records::new(Arc::clone(zone), Some(differences.to_vec())), room) <= room
 }
 
 /// True if the differences are not longer than the whole zone.

@@ -171,7 +171,7 @@ fn short(length: usize) -> u16 {
 }
 
 /// Reads a name that may be compressed, and says what stands behind it. Pointers point before the name that they
-/// are in (RFC 1035 section 4.1.4: "a prior occurrence"), so that reading ends.
+/// are in (RFC 1035 section 4.1.4: to what occurred before), so that reading ends.
 fn read_name(message: &[u8], start: usize) -> Option<(OwnerName, usize)> {
     let mut wire = Vec::new();
     let (mut at, mut from, mut behind) = (start, start, None);

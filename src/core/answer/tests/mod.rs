@@ -159,16 +159,16 @@ const WILDCARDS: &str = "
 #[case("_telnet._tcp.host1.example", "SRV", "nxdomain")]
 #[case("host.subdel.example", "A", "referral subdel.example 180 NS ns.example.com ns.example.net")]
 #[case("ghost.*.example", "MX", "nxdomain")]
-// Section 2.2.2: "empty non-terminals … exist".
+// Section 2.2.2: empty non-terminals exist.
 #[case("_tcp.host2.example", "A", "nodata")]
 #[case("host2.example", "TXT", "nodata")]
 // Section 2.1.1 and 2.3: a wildcard asked literally is a name like any other.
 #[case("*.example", "TXT", "answer 180 TXT wild")]
 #[case("*.example", "A", "nodata")]
-// Section 4.3: "the owner name of the CNAME RR is changed" to the name asked.
+// Section 4.3: a CNAME is synthesized with the name asked as its owner.
 #[case("x.alias.example", "A", "alias 180 CNAME target.example")]
 #[case("x.alias.example", "CNAME", "answer 180 CNAME target.example")]
-// RFC 8482 section 4.1: "a DNS responder can select one RRset".
+// RFC 8482 section 4.1: one RRset of those at the name will do.
 #[case("host3.example", "ANY", "answer 180 MX wild")]
 fn wildcards_follow_rfc_4592(#[case] asked: &str, #[case] record_type: &str, #[case] expected: &str) {
     assert_eq!(ask(&snapshot("example", WILDCARDS), asked, record_type), expected);

@@ -152,3 +152,17 @@ fn names_that_lose_all_records_take_the_empty_ones_above_with_them() {
     let owners: Vec<String> = zone.names().map(|(owner, _)| owner.to_string()).collect();
     assert!(!owners.iter().any(|owner| owner.ends_with("d.example.com") && owner != "d.example.com"), "{owners:?}");
 }
+
+#[test]
+fn an_rrset_that_fits_into_no_message_is_cut_and_the_zone_can_be_served() {
+    let text = "x".repeat(250);
+    let lines: Vec<String> = (100..400).map(|number| format!("many TXT {number}{text}\n")).collect();
+    let (zone, findings) = zone(&lines.concat());
+    let zone = zone.expect("a zone");
+    // 266 octets a record, and 65,253 for the RRset: 245 of them.
+    assert_eq!(findings, [format!("zone-rdata {}", 6 + 245)]);
+    let many = OwnerName::parse("many.example.com").expect("a name");
+    let (_, entry) = zone.names().find(|(name, _)| *name == many).expect("a name with records");
+    assert_eq!(entry.rrsets[0].data().len(), 245);
+    crate::answer::Snapshot::default().with_zone(&zone).expect("a zone that can be served");
+}
