@@ -71,12 +71,11 @@ impl Served {
     fn kdig(&self, server: SocketAddr, question: &[&str]) -> String {
         let mut kdig = tool("kdig");
         kdig.args(["@127.0.0.1", "-p", &server.port().to_string(), "+retry=0", "+timeout=15"]);
-        kdig.args(question);
         // By itself, kdig looks at no certificate; with these options, it always speaks TLS.
         if !question.contains(&"+tcp") {
             kdig.args([&format!("+tls-ca={}", self.certificate.display()), &format!("+tls-hostname={SERVER}")]);
         }
-        finish(&mut kdig).expect_code(0).stdout
+        finish(kdig.args(question)).expect_code(0).stdout
     }
 
     /// What openssl says of a handshake.
