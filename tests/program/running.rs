@@ -176,7 +176,8 @@ impl Program {
 /// name the admin port last.
 fn addresses(stdout: &str, stderr: &str) -> Option<(SocketAddr, SocketAddr)> {
     let told = |text: &str| {
-        let server = text.split_once(", UDP and TCP")?.0.rsplit_once(" on ")?.1;
+        // The first of several.
+        let server = text.split_once(", UDP and TCP")?.0.rsplit_once(" on ")?.1.split(", ").next()?;
         let admin = text.split_once("admin http://")?.1.split_once("/readyz\n")?.0;
         Some((server.parse().ok()?, admin.parse().ok()?))
     };
