@@ -349,6 +349,31 @@ fn readers_that_ask_for_much_and_take_nothing_are_cut_off_while_others_are_serve
     served.program.stop().expect_code(0);
 }
 
+#[test]
+fn readers_that_take_nothing_keep_no_place_that_others_need() {
+    const PLACES: usize = 50;
+    let _alone = alone();
+    open_file_limit();
+    // They would be borne for a minute if nobody else came.
+    let served = Served::new(&format!("idleTimeout: 60s, connections: {PLACES}"));
+    let program = &served.program;
+    let large = framed(&query(1, "big.load.example", TXT)).repeat(100);
+    let greedy: Vec<TcpStream> = (0..2 * PLACES)
+        .map(|_| {
+            let mut stream = connect_narrow(program.server);
+            // One that is refused for want of a place is none.
+            let _ = stream.write_all(&large);
+            stream
+        })
+        .collect();
+    eventually("somebody else is served", || {
+        let mut stream = connect(program.server);
+        stream.write_all(&framed(&www(0))).and_then(|()| read_framed(&mut stream)).map_err(|error| error.to_string())
+    });
+    drop(greedy);
+    served.program.stop().expect_code(0);
+}
+
 /// A TLS connection to the HTTPS listener that has sent the start of HTTP/2 (RFC 9113 section 3.4).
 fn http2(served: &Served) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
     let certificate = fs::read(served.scratch.path("tls.crt")).expect("a certificate");

@@ -149,6 +149,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         if self.phase == Phase::Open
             && let Poll::Ready(dismissal) = self.place.poll_dismissed(context)
         {
+            if dismissal == Dismissal::ForAnother && self.is_busy() {
+                // It was not idle, so it waits for a client that does not read.
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
             // A query of a new connection may still be on its way when the server stops.
             self.phase = Phase::Last { reads: LAST_READS, patient: dismissal == Dismissal::Stop };
         }

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //!   Limits, one per listener, over all threads: how many are open, and how many of each client
-//!   Room, one per listener and thread:          its connections, the longest idle one in front
+//!   Room, one per listener and thread:          two rows of connections, idle ones and busy ones, in the order of
+//!        │                                      their last sign of life
 //!        └─ Place, one per connection:          given back on every way out
 //! ```
 //!
 //! Past the limit of a listener the longest idle connection of the same thread is closed in favour of the new one, as
 //! Knot does: clients must be ready for a close at any time (RFC 7766 section 6.2.4), while a stranger who holds idle
-//! connections would otherwise keep everybody else out. Where none is idle the new one is refused. Past the limit of a
-//! client its new connection is refused: to close one of its own would gain it nothing. A connection is idle from its
-//! start, so stalled handshakes go first.
+//! connections would otherwise keep everybody else out. Where none is idle, one goes whose client has taken nothing of
+//! its answers for [`STALLED`]: who asks for much and does not read shall keep nobody out either. Where all get on, the
+//! new one is refused. Past the limit of a client its new connection is refused: to close one of its own would gain it
+//! nothing. A connection is idle from its start, so stalled handshakes go first.
 
 use std::{
     cell::RefCell,
@@ -22,6 +24,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -33,6 +36,10 @@ const NONE: u32 = u32::MAX;
 /// Leading bits of an IPv6 address that tell one client from another: a site has at least a /64 and can use every
 /// address of it (RFC 6177).
 const CLIENT_BITS: u32 = 64;
+
+/// How long a client may take nothing of what it asked for while others wait for a place: several round trips and
+/// retransmissions on any path.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// How many connections a listener has, over all threads. Locked where connections come and go only.
 #[derive(Debug)]
@@ -59,33 +66,47 @@ pub(crate) struct Place {
     client: IpAddr,
 }
 
-/// Places by number, and the idle ones among them in a row.
+/// Places by number, and in rows.
 #[derive(Debug)]
 struct List {
     entries: Vec<Entry>,
     free: Vec<u32>,
-    /// Ends of the row: the longest idle one and the last that became idle.
-    first: u32,
-    last: u32,
+    idle: Row,
+    busy: Row,
     /// All were told to end.
     ending: bool,
+}
+
+/// Ends of a row: the longest without a sign of life, and the last that had one.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    first: u32,
+    last: u32,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
     before: u32,
     after: u32,
-    /// Whether it stands in the row.
-    idle: bool,
+    /// In which row it stands, if in one.
+    stands: Option<Kind>,
+    /// Of a busy one: when something was taken last.
+    since: Option<Instant>,
     taken: bool,
     told: Option<Dismissal>,
     waker: Option<Waker>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Idle,
+    Busy,
+}
+
 /// Why a connection shall end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dismissal {
-    /// Another needs its place, and it is idle: at once.
+    /// Another needs its place, and it is idle or does not take its answers: at once.
     ForAnother,
     /// The server stops: when what is asked is answered.
     Stop,
@@ -129,7 +150,8 @@ impl Limits {
 
 impl Room {
     pub(crate) fn new(limits: Arc<Limits>) -> Rc<Self> {
-        let list = List { entries: Vec::new(), free: Vec::new(), first: NONE, last: NONE, ending: false };
+        let (entries, free, row) = (Vec::new(), Vec::new(), Row { first: NONE, last: NONE });
+        let list = List { entries, free, idle: row, busy: row, ending: false };
         Rc::new(Self { limits, list: RefCell::new(list), emptied: Notify::new() })
     }
 
@@ -154,8 +176,8 @@ impl Room {
         self.limits.open.load(Ordering::Relaxed) > self.limits.most / 4
     }
 
-    /// Ends the longest idle connection, where something else has run out that connections need; false where none is
-    /// idle.
+    /// Ends a connection that can be spared, where something else has run out that connections need; false where none
+    /// can.
     pub(crate) fn make_room(&self) -> bool {
         self.list.borrow_mut().dismiss_first()
     }
@@ -192,16 +214,17 @@ impl Place {
     }
 
     /// Something happened here: the connection is the last that would be closed for being idle. While it is `busy` it
-    /// is not closed at all.
+    /// is only closed if nothing happens for long.
     pub(crate) fn touch(&self, busy: bool) {
         let mut list = self.room.list.borrow_mut();
-        if list.last == self.index && !busy {
+        if list.idle.last == self.index && !busy {
             return;
         }
         list.unlink(self.index);
-        if !busy {
-            list.append(self.index);
+        if busy {
+            list.entries[self.index as usize].since = Some(Instant::now());
         }
+        list.append(self.index, if busy { Kind::Busy } else { Kind::Idle });
     }
 }
 
@@ -234,48 +257,57 @@ impl List {
             // There are fewer file descriptors than that.
             u32::try_from(self.entries.len() - 1).unwrap_or(NONE)
         };
-        self.append(index);
+        self.append(index, Kind::Idle);
         index
     }
 
-    /// Tells the longest idle connection to end; false where none is idle.
+    /// Tells the longest idle connection to end, or else the one that has been stalled for longest; false where there is
+    /// neither.
     fn dismiss_first(&mut self) -> bool {
-        let first = self.first;
-        if first == NONE {
-            return false;
-        }
+        let first = if self.idle.first == NONE { self.stalled() } else { Some(self.idle.first) };
+        let Some(first) = first else { return false };
         self.unlink(first);
         self.entries[first as usize].tell(Dismissal::ForAnother);
         true
     }
 
-    fn append(&mut self, index: u32) {
-        let last = self.last;
+    fn stalled(&self) -> Option<u32> {
+        let since = self.entries.get(self.busy.first as usize)?.since?;
+        (since.elapsed() >= STALLED).then_some(self.busy.first)
+    }
+
+    fn row(&mut self, kind: Kind) -> &mut Row {
+        match kind {
+            Kind::Idle => &mut self.idle,
+            Kind::Busy => &mut self.busy,
+        }
+    }
+
+    fn append(&mut self, index: u32, kind: Kind) {
+        let last = self.row(kind).last;
         let entry = &mut self.entries[index as usize];
         if entry.told.is_some() {
             return;
         }
-        (entry.before, entry.after, entry.idle) = (last, NONE, true);
+        (entry.before, entry.after, entry.stands) = (last, NONE, Some(kind));
         match self.entries.get_mut(last as usize) {
             Some(entry) => entry.after = index,
-            None => self.first = index,
+            None => self.row(kind).first = index,
         }
-        self.last = index;
+        self.row(kind).last = index;
     }
 
     fn unlink(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        if !std::mem::take(&mut entry.idle) {
-            return;
-        }
+        let Some(kind) = entry.stands.take() else { return };
         let (before, after) = (entry.before, entry.after);
         match self.entries.get_mut(before as usize) {
             Some(entry) => entry.after = after,
-            None => self.first = after,
+            None => self.row(kind).first = after,
         }
         match self.entries.get_mut(after as usize) {
             Some(entry) => entry.before = before,
-            None => self.last = before,
+            None => self.row(kind).last = before,
         }
     }
 }
@@ -344,6 +376,27 @@ mod tests {
         places[1].touch(false);
         assert!(enter(&room, "192.0.2.3").is_some());
         assert_eq!(places.each_ref().map(is_dismissed), [false, true]);
+    }
+
+    #[test]
+    fn where_none_is_idle_the_longest_stalled_connection_goes() {
+        let room = room(3, 3);
+        let places = [1, 2, 3].map(|n| enter(&room, &format!("192.0.2.{n}")).expect("a place"));
+        for place in [&places[1], &places[0], &places[2]] {
+            place.touch(true);
+        }
+        assert!(enter(&room, "192.0.2.4").is_none());
+        let long_ago = Instant::now().checked_sub(2 * STALLED);
+        for entry in &mut room.list.borrow_mut().entries[..2] {
+            entry.since = long_ago;
+        }
+        // Something was taken of this one after all.
+        places[1].touch(true);
+        let _fourth = enter(&room, "192.0.2.4").expect("a place");
+        assert_eq!(places.each_ref().map(is_dismissed), [true, false, false]);
+        // The new one is idle and goes before those that are busy.
+        let _fifth = enter(&room, "192.0.2.5").expect("a place");
+        assert_eq!(places.each_ref().map(is_dismissed), [true, false, false]);
     }
 
     #[test]
