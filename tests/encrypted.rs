@@ -168,9 +168,9 @@ fn answers_are_padded_where_the_question_is_and_say_how_long_connections_stay() 
     for name in ["www.example.com", "none.example.com", "big.example.com"] {
         let padded = served.kdig(served.tls, &["+tls", "+padding", name, "TXT"]);
         let size = received(&padded);
-        assert!(padded.contains("PADDING") && size % BLOCK == 0, "{size}\n{padded}");
+        assert!(padded.contains("PADDING") && size.is_multiple_of(BLOCK), "{size}\n{padded}");
         let plain = served.kdig(served.tls, &["+tls", "+nopadding", "+edns", name, "TXT"]);
-        assert!(!plain.contains("PADDING") && received(&plain) % BLOCK != 0, "{plain}");
+        assert!(!plain.contains("PADDING") && !received(&plain).is_multiple_of(BLOCK), "{plain}");
     }
     // Without encryption there is nothing that padding could hide.
     let open = served.kdig(served.program.server, &["+tcp", "+padding", "www.example.com"]);

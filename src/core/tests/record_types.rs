@@ -185,7 +185,7 @@ fn write_zone(tool: &str, without: &[&str], generic: bool) -> std::path::PathBuf
         let octets = octets(record_type, data);
         let number: RecordType = record_type.parse().expect("a type");
         let (name, data) = if generic {
-            let digits: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            let digits = data_encoding::HEXLOWER.encode(&octets);
             (format!("TYPE{}", number.0), format!("\\# {} {digits}", octets.len()))
         } else {
             ((*record_type).to_owned(), display_rdata(number, &octets))

@@ -120,16 +120,13 @@ pub(super) fn write_nsap(out: &mut String, octets: &mut Octets<'_>) -> Option<fm
 
 pub(super) fn read_atm(text: &str, wire: &mut Vec<u8>) -> Result<(), RdataError> {
     let wrong = || RdataError::new(format!("`{text}` is no ATM address: hexadecimal digits, or `+` and decimal ones"));
-    let octets = match text.strip_prefix('+') {
-        Some(digits) => {
-            wire.push(E164);
-            let digits = digits.replace('.', "").into_bytes();
-            Some(digits).filter(|digits| digits.iter().all(u8::is_ascii_digit))
-        }
-        None => {
-            wire.push(AESA);
-            HEXLOWER_PERMISSIVE.decode(text.replace('.', "").as_bytes()).ok()
-        }
+    let octets = if let Some(digits) = text.strip_prefix('+') {
+        wire.push(E164);
+        let digits = digits.replace('.', "").into_bytes();
+        Some(digits).filter(|digits| digits.iter().all(u8::is_ascii_digit))
+    } else {
+        wire.push(AESA);
+        HEXLOWER_PERMISSIVE.decode(text.replace('.', "").as_bytes()).ok()
     };
     wire.extend_from_slice(&octets.filter(|octets| !octets.is_empty()).ok_or_else(wrong)?);
     Ok(())

@@ -6,13 +6,16 @@
 //! ```
 //!
 //! A table ([`layout`](self)) says of which parts each type is made; one reader and one writer walk it, so
-//! that the two formats are inverse by construction. Data whose type is not in the table, and wire format
+//! that the two formats are inverse by construction. Where one field says what the next is, a module of its own does
+//! both (`gateways`, `historic`, `prefixes`). Data whose type is not in the table, and wire format
 //! that does not fit its type, is written as `\# length hex` (RFC 3597 section 5), which is read for every
 //! type. Names are kept in the normal form of [`OwnerName`]; strings keep their case.
 //!
 //! The types of `hickory-proto` (0.26) are not used here, and are the reference of the tests instead: its text
 //! parser refuses DS, DNSKEY, DNAME, LOC, URI, RP and every unknown type, keeps `\210` in an SVCB parameter as
 //! four characters and holds protocol names as UTF-8, so that text and wire would not be inverse.
+//!
+//! The table has every type that the text of BIND 9.18 has, but UNSPEC and what stands in questions and in BIND alone.
 //!
 //! Sections: RFC 1035 section 5.1 (escapes), RFC 3597 section 5, RFC 4034 sections 2 to 5, RFC 9460 section 2.1.
 
