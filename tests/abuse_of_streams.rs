@@ -352,6 +352,8 @@ fn readers_that_ask_for_much_and_take_nothing_are_cut_off_while_others_are_serve
 #[test]
 fn readers_that_take_nothing_keep_no_place_that_others_need() {
     const PLACES: usize = 50;
+    /// Longer than the server takes from one answer to the next, shorter than it bears a client that takes nothing.
+    const STUCK: Duration = Duration::from_millis(500);
     let _alone = alone();
     open_file_limit();
     // They would be borne for a minute if nobody else came.
@@ -366,6 +368,15 @@ fn readers_that_take_nothing_keep_no_place_that_others_need() {
             stream
         })
         .collect();
+    // Once the server gets on with none of them, none is idle.
+    let mut before = (0, Instant::now());
+    eventually("all are stuck", || {
+        let queries = program.metric("mcdns_dns_queries_total", "transport=\"tcp\"");
+        if before.0 != queries {
+            before = (queries, Instant::now());
+        }
+        if queries > 0 && before.1.elapsed() > STUCK { Ok(()) } else { Err(format!("{queries} queries")) }
+    });
     eventually("somebody else is served", || {
         let mut stream = connect(program.server);
         stream.write_all(&framed(&www(0))).and_then(|()| read_framed(&mut stream)).map_err(|error| error.to_string())
