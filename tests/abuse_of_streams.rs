@@ -18,13 +18,10 @@ use std::{
 
 use program::{
     PATIENCE, Program, Scratch, eventually, finish,
-    load::{Check, Tcp, Udp, connect, framed, query, read_framed},
+    load::{Check, Tcp, Udp, connect, connect_from, connect_narrow, framed, query, read_framed},
     text, tool,
 };
-use rustix::{
-    net::{AddressFamily, SocketType, bind, connect as connect_socket, socket, sockopt},
-    process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit},
-};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 
 const A: u16 = 1;
@@ -128,24 +125,6 @@ fn open_file_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to its maximum");
     limit.maximum.unwrap_or(u64::MAX)
-}
-
-/// A connection from this address.
-#[track_caller]
-fn connect_from(source: Ipv4Addr, server: SocketAddr) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    bind(&socket, &SocketAddr::from((source, 0))).expect("a port");
-    connect_socket(&socket, &server).expect("a connection");
-    TcpStream::from(socket)
-}
-
-/// A connection of a client that takes next to nothing without reading.
-#[track_caller]
-fn connect_narrow(server: SocketAddr) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a buffer");
-    connect_socket(&socket, &server).expect("a connection");
-    TcpStream::from(socket)
 }
 
 /// Calls `meanwhile` and reads and forgets, until the server has closed all connections; how long it took.
@@ -352,6 +331,8 @@ fn readers_that_ask_for_much_and_take_nothing_are_cut_off_while_others_are_serve
 #[test]
 fn readers_that_take_nothing_keep_no_place_that_others_need() {
     const PLACES: usize = 50;
+    /// Longer than the server takes from one answer to the next, shorter than it bears a client that takes nothing.
+    const STUCK: Duration = Duration::from_millis(500);
     let _alone = alone();
     open_file_limit();
     // They would be borne for a minute if nobody else came.
@@ -366,6 +347,15 @@ fn readers_that_take_nothing_keep_no_place_that_others_need() {
             stream
         })
         .collect();
+    // Once the server gets on with none of them, none is idle.
+    let mut before = (0, Instant::now());
+    eventually("all are stuck", || {
+        let queries = program.metric("mcdns_dns_queries_total", "transport=\"tcp\"");
+        if before.0 != queries {
+            before = (queries, Instant::now());
+        }
+        if queries > 0 && before.1.elapsed() > STUCK { Ok(()) } else { Err(format!("{queries} queries")) }
+    });
     eventually("somebody else is served", || {
         let mut stream = connect(program.server);
         stream.write_all(&framed(&www(0))).and_then(|()| read_framed(&mut stream)).map_err(|error| error.to_string())

@@ -22,6 +22,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::net::{AddressFamily, SocketType, bind, connect as connect_socket, socket, sockopt};
+
 use super::PATIENCE;
 
 /// Queries of one socket that are on their way at a time. Those of 8 sockets are far fewer than the 10,000 that a
@@ -103,6 +105,24 @@ pub(crate) fn connect(server: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A connection from this address.
+#[track_caller]
+pub(crate) fn connect_from(source: Ipv4Addr, server: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    bind(&socket, &SocketAddr::from((source, 0))).expect("a port");
+    connect_socket(&socket, &server).expect("a connection");
+    TcpStream::from(socket)
+}
+
+/// A connection of a client that takes next to nothing without reading.
+#[track_caller]
+pub(crate) fn connect_narrow(server: SocketAddr) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    sockopt::set_socket_recv_buffer_size(&socket, 4096).expect("a buffer");
+    connect_socket(&socket, &server).expect("a connection");
+    TcpStream::from(socket)
+}
+
 /// What every answer must have: QR, the ID and the question of its query.
 fn is_answer(query: &[u8], answer: &[u8]) -> Result<(), String> {
     let good = answer.len() >= query.len() && answer[2] & 0x80 != 0 && answer[12..query.len()] == query[12..];
@@ -165,7 +185,7 @@ impl Udp {
         let share = f64::from(rate) / sources.len() as f64;
         let threads = sources.iter().zip(0..).map(|(source, index)| {
             let socket = UdpSocket::bind((*source, 0)).expect("a socket");
-            rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER).expect("a buffer");
+            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER).expect("a buffer");
             socket.connect(server).expect("a server");
             socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a timeout");
             let (stop, answered, check) = (Arc::clone(&stop), Arc::clone(&answered), check());
