@@ -63,7 +63,7 @@ pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
 pub use server::Server;
 pub use sockets::BindError;
-pub use store::SnapshotStore;
+pub use store::{SnapshotReader, SnapshotStore};
 pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};
 pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
