@@ -18,7 +18,7 @@ const ON_FILE: &str = "tests/bench/instructions.txt";
 /// Services in the zone; they have 7,000 names.
 const SERVICES: u64 = 1_000;
 /// Queries of the short run and of the long one. All 20,000 questions of the example are asked in between.
-const QUERIES: [u64; 2] = [10_000, 50_000];
+const QUERIES: [u64; 2] = [10_000, 250_000];
 /// A rise above this share fails (and a fall below it asks for a new number on file).
 const TOLERANCE: f64 = 0.03;
 

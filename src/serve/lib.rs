@@ -66,7 +66,7 @@ pub use rcode::rcode_name;
 pub use respond::{Answer, Reply, Responder};
 pub use server::{Server, Vitals};
 pub use sockets::{BindError, raise_file_limit};
-pub use store::SnapshotStore;
+pub use store::{SnapshotReader, SnapshotStore};
 pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};
 pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};

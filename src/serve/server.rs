@@ -25,7 +25,7 @@ use crate::{
     rate_limit::{RateLimit, RateLimitTotals, RateLimiter},
     respond::{Answer, Responder},
     sockets::BindError,
-    store::SnapshotStore,
+    store::{SnapshotReader, SnapshotStore},
     streams::{self, CertificateError, Certificates, StreamListener},
     tsig::TsigFailures,
     udp::{self, Handler, Phase, Worker},
@@ -212,6 +212,7 @@ impl Ports {
         let vitals = Vitals::default();
         let mut server = self.start_with(vitals.clone(), inherited, |listener| Live {
             store: Arc::clone(store),
+            snapshots: store.reader(),
             policy: Cache::new(policy.shared()),
             responder: Responder::new(listener.options.clone())
                 .with_transfers(Arc::clone(store.transfers()))
@@ -289,6 +290,7 @@ impl Drop for Watched {
 /// Answers from the snapshot in force.
 struct Live {
     store: Arc<SnapshotStore>,
+    snapshots: SnapshotReader,
     policy: Cache<Arc<ArcSwap<Policy>>, Arc<Policy>>,
     responder: Responder,
     /// False: this listener is not rate limited.
@@ -298,8 +300,19 @@ struct Live {
 impl Handler for Live {
     #[inline]
     fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_> {
-        let snapshot = self.store.load();
-        self.responder.respond(&snapshot, self.policy.load(), request, client)
+        // Streams wait in many places, and keep no snapshot meanwhile.
+        let moment;
+        let snapshot = if client.transport == Transport::Udp {
+            self.snapshots.load()
+        } else {
+            moment = self.store.load();
+            &moment
+        };
+        self.responder.respond(snapshot, self.policy.load(), request, client)
+    }
+
+    fn rest(&mut self) {
+        self.snapshots.release();
     }
 
     #[inline]

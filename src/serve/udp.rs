@@ -22,7 +22,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, SocketAddrAny, recvfrom, sendto},
+    net::{RecvFlags, SendFlags, recvfrom, sendto},
 };
 
 use crate::{
@@ -48,6 +48,9 @@ const LONGEST: usize = 4096;
 pub(crate) trait Handler: Send + 'static {
     /// The answer to a request.
     fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_>;
+
+    /// Nothing has come for a while: what is kept for the next request alone is let go.
+    fn rest(&mut self) {}
 
     /// The limit of answers over UDP, if there is one.
     #[inline]
@@ -175,7 +178,11 @@ impl<H: Handler> Worker<H> {
             let (length, address, route) = match exchange.receive(request, wait) {
                 Ok(Some(received)) => received,
                 Err(Errno::AGAIN) if !wait => return End::Empty,
-                Ok(None) | Err(Errno::AGAIN | Errno::INTR) => continue,
+                Err(Errno::AGAIN) => {
+                    self.handler.rest();
+                    continue;
+                }
+                Ok(None) | Err(Errno::INTR) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "cannot receive from a UDP socket");
                     std::thread::sleep(PAUSE);
@@ -202,10 +209,15 @@ impl<H: Handler> Worker<H> {
                 }
             }
             self.cells.answered(received, &client, &request[..length], &answer);
-            if let Answer::Message(reply) = answer
-                && exchange.send(reply.octets, &route).is_err()
-            {
-                self.cells.count_unsent();
+            match answer {
+                Answer::Message(reply) => {
+                    if exchange.send(reply.octets, &route).is_err() {
+                        self.cells.count_unsent();
+                    }
+                }
+                Answer::Silence => {}
+                // Never over UDP. Taken apart here, so that nothing is left of an answer that would have to be freed.
+                Answer::Transfer(transfer) => drop(transfer),
             }
         }
         End::Phase
@@ -221,21 +233,22 @@ enum End {
 }
 
 impl Exchange for Plain<'_> {
-    type Route = SocketAddrAny;
+    type Route = SocketAddr;
 
     fn socket(&self) -> &UdpSocket {
         self.0
     }
 
     #[inline]
-    fn receive(&mut self, request: &mut [u8], wait: bool) -> Result<Option<(usize, SocketAddr, SocketAddrAny)>, Errno> {
+    fn receive(&mut self, request: &mut [u8], wait: bool) -> Result<Option<(usize, SocketAddr, SocketAddr)>, Errno> {
         let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let (length, _, from) = recvfrom(self.0, request, flags)?;
-        Ok(from.and_then(|from| Some((length, SocketAddr::try_from(from.clone()).ok()?, from))))
+        let from = from.and_then(|from| SocketAddr::try_from(from).ok());
+        Ok(from.map(|from| (length, from, from)))
     }
 
     #[inline]
-    fn send(&mut self, answer: &[u8], to: &SocketAddrAny) -> Result<(), Errno> {
+    fn send(&mut self, answer: &[u8], to: &SocketAddr) -> Result<(), Errno> {
         sendto(self.0, answer, SendFlags::empty(), to).map(|_| ())
     }
 }

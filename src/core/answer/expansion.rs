@@ -15,7 +15,7 @@ use crate::dns::{OwnerName, RecordType, Rrset, Ttl};
 use super::{
     node::{CUT, DNAME, Node, RRSETS, WITHHELD, encode_record},
     query_name::descendant_hash,
-    table::{slot_count, slot_node},
+    table::Shard,
     zone::AuthoritativeZone,
 };
 
@@ -93,8 +93,8 @@ impl AuthoritativeZone {
     pub fn walk(&self, cursor: &mut ZoneCursor, mut take: impl FnMut(ZoneRecord<'_>) -> bool) -> bool {
         while let Some(group) = self.table.groups.get(cursor.group) {
             while let Some(shard) = group.get(cursor.shard) {
-                while cursor.slot < slot_count(shard) {
-                    if slot_node(shard, cursor.slot).is_some_and(|node| !self.walk_node(node, cursor, &mut take)) {
+                while cursor.slot < shard.slots() {
+                    if shard.slot_node(cursor.slot).is_some_and(|node| !self.walk_node(node, cursor, &mut take)) {
                         return false;
                     }
                     cursor.slot += 1;
@@ -115,7 +115,7 @@ impl AuthoritativeZone {
     pub fn weight(&self) -> usize {
         /// Octets of a level name's CNAME with a compressed owner: labels, a pointer, the fixed part, and the target.
         const LEVEL: usize = 64;
-        let stored: usize = self.table.groups.iter().flat_map(|group| group.iter()).map(|shard| shard.len()).sum();
+        let stored: usize = self.table.groups.iter().flat_map(|group| group.iter()).map(Shard::octets).sum();
         let climbing = self.node(&[]).map_or(0, |apex| apex.climbing() as usize);
         stored + climbing * self.levels.len() * LEVEL
     }

@@ -13,8 +13,8 @@ use super::{
     patch::Entry,
     query_name::{child_hash, descendant_hash},
     table::{
-        FULL_SHARD, Group, MANY_GROUPS, SMALL_ZONE, Shard, ShardBuilder, Table, good_shard_count, group_of, node_count,
-        shard_of, single, slots,
+        FULL_SHARD, Group, MANY_GROUPS, SMALL_ZONE, Shard, ShardBuilder, Table, good_shard_count, group_of, shard_of,
+        single,
     },
 };
 
@@ -166,7 +166,7 @@ impl<'t, 'p> Overlay<'t, 'p> {
         } else {
             let mut draft = Draft { hash, key, old: 0, flags: 0, children: 0, climbing: 0, change: Change::Keep };
             if let Some(offset) = table.find_offset(hash, key) {
-                let node = Node::at(table.shard(hash), offset);
+                let node = table.shard(hash).node(offset);
                 draft.old = offset;
                 draft.flags = node.flags() & (RRSETS | CLIMB | WITHHELD | CUT | DNAME);
                 draft.children = node.children();
@@ -212,7 +212,7 @@ pub(super) fn commit(mut drafts: Vec<Draft<'_>>, table: &mut Table, apex_hash: u
     olds.sort_unstable_by_key(|old| old.hash);
     let resolve = |draft: &Draft<'_>| {
         let group = &before[group_of(before.len(), draft.hash)];
-        Node::at(&group[shard_of(before.len(), group.len(), draft.hash)], draft.old)
+        group[shard_of(before.len(), group.len(), draft.hash)].node(draft.old)
     };
     let (mut olds, mut drafts) = (olds.as_slice(), drafts.as_slice());
     for group in 0..groups {
@@ -238,13 +238,13 @@ fn update_group(group: &mut Group, groups: usize, drafts: &[Draft<'_>], apex_has
     let runs = || drafts.chunk_by(|a, b| shard(a) == shard(b));
     let crowded = runs().any(|run| {
         let (added, removed) = balance(run);
-        node_count(&group[shard(&run[0])]) + added - removed > FULL_SHARD
+        group[shard(&run[0])].nodes() + added - removed > FULL_SHARD
     });
     if crowded {
         let before = mem::replace(group, single(super::table::empty_shard()));
         let mut olds = untouched(before.iter(), drafts, apex_hash);
         olds.sort_unstable_by_key(|old| old.hash);
-        let resolve = |draft: &Draft<'_>| Node::at(&before[shard(draft)], draft.old);
+        let resolve = |draft: &Draft<'_>| before[shard(draft)].node(draft.old);
         *group = lay_out(groups, &olds, drafts, resolve, builder);
         return;
     }
@@ -252,10 +252,11 @@ fn update_group(group: &mut Group, groups: usize, drafts: &[Draft<'_>], apex_has
     for run in runs() {
         let place = &mut list[shard(&run[0])];
         let before = Shard::clone(place);
-        let olds = slots(&before)
+        let olds = before
+            .places()
             .filter(|&(_, offset)| !run.iter().any(|draft| draft.old == offset))
-            .map(|(low_hash, offset)| (low_hash, Node::at(&before, offset)));
-        *place = build_shard(olds, run, |draft| Node::at(&before, draft.old), builder);
+            .map(|(low_hash, offset)| (low_hash, before.node(offset)));
+        *place = build_shard(olds, run, |draft| before.node(draft.old), builder);
     }
 }
 

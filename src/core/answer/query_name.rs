@@ -96,10 +96,15 @@ impl QueryName {
         // A copy, which stays in registers.
         let seed = *self.seed;
         let mut hash = ROOT;
-        self.hashes[labels % MAX_LABELS] = ROOT;
-        for label in (0..labels).rev() {
-            hash = self.label_hash(&seed, hash, self.starts[label]);
-            self.hashes[label % MAX_LABELS] = hash;
+        let (wire, hashes) = (&self.wire, &mut self.hashes[..=labels % MAX_LABELS]);
+        // Both lists from behind, so that no index is checked in the loop.
+        let mut pairs = hashes.iter_mut().zip(&self.starts).rev();
+        if let Some((root, _)) = pairs.next() {
+            *root = ROOT;
+        }
+        for (slot, &start) in pairs {
+            hash = label_hash(wire, seed, hash, start);
+            *slot = hash;
         }
         Some(at + 1)
     }
@@ -139,39 +144,38 @@ impl QueryName {
     pub(super) fn hash(&self, label: usize) -> u64 {
         self.hashes[label]
     }
-
-    /// What [`Seed::child_hash`] says of the label at `start`, read from the buffer word by word. That an octet is
-    /// at most 255 spares every check of a bound.
-    #[inline]
-    fn label_hash(&self, seed: &Seed, parent: u64, start: u8) -> u64 {
-        let word = |at: usize| {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&self.wire[at..at + 8]);
-            u64::from_le_bytes(bytes)
-        };
-        let start = usize::from(start);
-        let length = self.wire[start];
-        // The octets behind the label are shifted out; that a shift counts modulo 64 spares the subtraction.
-        let last =
-            |hash: u64, word: u64, left: u32| fold(hash ^ word.wrapping_shl((8 * left).wrapping_neg()), seed.last);
-        let first = word(start + 1);
-        if length <= 8 {
-            return last(parent, first, u32::from(length));
-        }
-        let (mut hash, mut at, mut left) = (fold(parent ^ first, seed.inner), start + 9, u32::from(length) - 8);
-        while left > 8 {
-            hash = fold(hash ^ word(at), seed.inner);
-            at += 8;
-            left -= 8;
-        }
-        last(hash, word(at), left)
-    }
 }
 
 impl Default for QueryName {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What [`Seed::child_hash`] says of the label at `start`, read from the buffer word by word. That an octet is at most
+/// 255 spares every check of a bound.
+#[inline]
+fn label_hash(wire: &[u8; BUFFER], seed: Seed, parent: u64, start: u8) -> u64 {
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&wire[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    let start = usize::from(start);
+    let length = wire[start];
+    // The octets behind the label are shifted out; that a shift counts modulo 64 spares the subtraction.
+    let last = |hash: u64, word: u64, left: u32| fold(hash ^ word.wrapping_shl((8 * left).wrapping_neg()), seed.last);
+    let first = word(start + 1);
+    if length <= 8 {
+        return last(parent, first, u32::from(length));
+    }
+    let (mut hash, mut at, mut left) = (fold(parent ^ first, seed.inner), start + 9, u32::from(length) - 8);
+    while left > 8 {
+        hash = fold(hash ^ word(at), seed.inner);
+        at += 8;
+        left -= 8;
+    }
+    last(hash, word(at), left)
 }
 
 /// Hash of the name `label.parent`, from that of `parent`.

@@ -7,15 +7,23 @@
 //!
 //! A change copies the list of groups, one list of shards and one shard, so that its cost does not grow with the
 //! zone, and readers of the version before are not touched. Groups grow on their own when a shard gets too full.
-//! A shard is one allocation: number of slots (4), number of nodes (4), slots of 8 octets (low half of the hash,
-//! offset; open addressing), nodes (see [`super::node`]).
+//! A shard is one allocation: slots of 8 octets (low half of the hash, offset; open addressing), nodes (see
+//! [`super::node`]). How many slots there are stands in the list: a look-up waits for each line of memory on its way,
+//! and that of the shard's head would be one more (a third of what the search takes where the table is larger than the
+//! caches).
 
 use std::sync::Arc;
 
 use super::node::Node;
 
 /// One allocation with a few dozen nodes.
-pub(super) type Shard = Arc<[u8]>;
+#[derive(Debug, Clone)]
+pub(super) struct Shard {
+    /// Slots and nodes.
+    octets: Arc<[u8]>,
+    slots: u32,
+    nodes: u32,
+}
 /// Shards of one group; their number is a power of two.
 pub(super) type Group = Arc<[Shard]>;
 
@@ -27,8 +35,6 @@ pub(super) const SMALL_ZONE: usize = 256;
 const GOOD_SHARD: usize = 64;
 /// A shard with more nodes has its group laid out anew with more shards.
 pub(super) const FULL_SHARD: usize = 160;
-/// Octets in front of the slots.
-const SHARD_HEAD: usize = 8;
 /// Octets of a slot.
 const SLOT: usize = 8;
 
@@ -47,10 +53,11 @@ impl Table {
 
     /// The node with this key, the owner name's labels below the apex; `STAR` puts the label `*` in front.
     /// `hash` is that of the whole name.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call saves and loads a dozen registers")]
     pub(super) fn find<const STAR: bool>(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
         let shard = self.shard(hash);
-        find_offset::<STAR>(shard, hash, key).map(|offset| Node::at(shard, offset))
+        find_offset::<STAR>(shard, hash, key).map(|offset| shard.node(offset))
     }
 
     /// Offset of the node in its shard.
@@ -90,9 +97,43 @@ pub(super) fn good_shard_count(nodes: usize) -> usize {
     nodes.div_ceil(GOOD_SHARD).next_power_of_two()
 }
 
+impl Shard {
+    /// The node at this offset.
+    #[inline]
+    pub(super) fn node(&self, offset: u32) -> Node<'_> {
+        Node::at(&self.octets, offset)
+    }
+
+    /// Octets of slots and nodes.
+    pub(super) fn octets(&self) -> usize {
+        self.octets.len()
+    }
+
+    /// How many nodes there are.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes as usize
+    }
+
+    /// How many slots there are.
+    pub(super) fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
+    /// The node in one of the slots, if it has one.
+    pub(super) fn slot_node(&self, slot: usize) -> Option<Node<'_>> {
+        let (_, offset) = slot_at(&self.octets, slot * SLOT);
+        (offset != 0).then(|| self.node(offset))
+    }
+
+    /// The low half of each node's hash, and its offset.
+    pub(super) fn places(&self) -> impl Iterator<Item = (u32, u32)> + Clone {
+        (0..self.slots()).map(|slot| slot_at(&self.octets, slot * SLOT)).filter(|&(_, offset)| offset != 0)
+    }
+}
+
 /// A shard without nodes.
 pub(super) fn empty_shard() -> Shard {
-    Arc::from([0; SHARD_HEAD])
+    Shard { octets: Arc::from([]), slots: 0, nodes: 0 }
 }
 
 /// A group of one shard.
@@ -100,34 +141,9 @@ pub(super) fn single(shard: Shard) -> Group {
     Arc::from([shard])
 }
 
-/// How many nodes a shard has.
-pub(super) fn node_count(shard: &Shard) -> usize {
-    number(shard, 4) as usize
-}
-
-/// The low half of each node's hash, and its offset.
-pub(super) fn slots(shard: &[u8]) -> impl Iterator<Item = (u32, u32)> + Clone {
-    (0..number(shard, 0) as usize).filter_map(move |slot| {
-        let at = SHARD_HEAD + slot * SLOT;
-        let offset = number(shard, at + 4);
-        (offset != 0).then(|| (number(shard, at), offset))
-    })
-}
-
-/// How many slots a shard has.
-pub(super) fn slot_count(shard: &[u8]) -> usize {
-    number(shard, 0) as usize
-}
-
-/// The node in one of these slots, if it has one.
-pub(super) fn slot_node(shard: &[u8], slot: usize) -> Option<Node<'_>> {
-    let offset = number(shard, SHARD_HEAD + slot * SLOT + 4);
-    (offset != 0).then(|| Node::at(shard, offset))
-}
-
 /// The nodes of one shard.
 pub(super) fn nodes_of(shard: &Shard) -> impl Iterator<Item = Node<'_>> {
-    slots(shard).map(|(_, offset)| Node::at(shard, offset))
+    shard.places().map(|(_, offset)| shard.node(offset))
 }
 
 /// Fills a buffer with a shard, node by node; the buffer is kept for the next shard.
@@ -135,47 +151,48 @@ pub(super) fn nodes_of(shard: &Shard) -> impl Iterator<Item = Node<'_>> {
 pub(super) struct ShardBuilder {
     octets: Vec<u8>,
     slots: usize,
+    nodes: usize,
 }
 
 impl ShardBuilder {
     /// Starts a shard with room for exactly `nodes`.
-    #[expect(clippy::cast_possible_truncation, reason = "a shard has a few hundred nodes")]
     pub(super) fn start(&mut self, nodes: usize) {
         // Two thirds full: a miss looks at five slots on average, and a slot costs less than a node's key.
         self.slots = if nodes == 0 { 0 } else { nodes + nodes / 2 + 1 };
+        self.nodes = nodes;
         self.octets.clear();
-        self.octets.extend_from_slice(&(self.slots as u32).to_le_bytes());
-        self.octets.extend_from_slice(&(nodes as u32).to_le_bytes());
-        self.octets.resize(SHARD_HEAD + self.slots * SLOT, 0);
+        self.octets.resize(self.slots * SLOT, 0);
     }
 
     /// Takes a slot for the node whose hash ends so; its octets are to be appended to the buffer returned.
     #[expect(clippy::cast_possible_truncation, reason = "a few hundred nodes take less than 4 GiB")]
     pub(super) fn node(&mut self, low_hash: u32) -> &mut Vec<u8> {
         let mut slot = first_slot(low_hash, self.slots);
-        while number(&self.octets, SHARD_HEAD + slot * SLOT + 4) != 0 {
+        while slot_at(&self.octets, slot * SLOT).1 != 0 {
             slot = if slot + 1 == self.slots { 0 } else { slot + 1 };
         }
-        let at = SHARD_HEAD + slot * SLOT;
+        let at = slot * SLOT;
         let offset = self.octets.len() as u32;
         self.octets[at..at + 4].copy_from_slice(&low_hash.to_le_bytes());
         self.octets[at + 4..at + 8].copy_from_slice(&offset.to_le_bytes());
         &mut self.octets
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a shard has a few hundred nodes")]
     pub(super) fn finish(&mut self) -> Shard {
-        Arc::from(self.octets.as_slice())
+        Shard { octets: Arc::from(self.octets.as_slice()), slots: self.slots as u32, nodes: self.nodes as u32 }
     }
 }
 
-#[inline]
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as for its caller")]
 #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-fn find_offset<const STAR: bool>(shard: &[u8], hash: u64, key: &[u8]) -> Option<u32> {
-    let slots = number(shard, 0) as usize;
+fn find_offset<const STAR: bool>(shard: &Shard, hash: u64, key: &[u8]) -> Option<u32> {
+    let slots = shard.slots();
     if slots == 0 {
         return None;
     }
-    let slot_octets = &shard[SHARD_HEAD..SHARD_HEAD + slots * SLOT];
+    let slot_octets = &shard.octets[..slots * SLOT];
     let low_hash = hash as u32;
     let mut slot = first_slot(low_hash, slots);
     // A third of the slots is free, so that this comes to an end.
@@ -184,7 +201,7 @@ fn find_offset<const STAR: bool>(shard: &[u8], hash: u64, key: &[u8]) -> Option<
         if offset == 0 {
             return None;
         }
-        if tag == low_hash && is_key::<STAR>(Node::at(shard, offset).key(), key) {
+        if tag == low_hash && is_key::<STAR>(shard.node(offset).key(), key) {
             return Some(offset);
         }
         slot = if slot + 1 == slots { 0 } else { slot + 1 };
@@ -209,11 +226,4 @@ fn slot_at(octets: &[u8], at: usize) -> (u32, u32) {
     bytes.copy_from_slice(&octets[at..at + SLOT]);
     let slot = u64::from_le_bytes(bytes);
     (slot as u32, (slot >> 32) as u32)
-}
-
-#[inline]
-fn number(octets: &[u8], at: usize) -> u32 {
-    let mut bytes = [0; 4];
-    bytes.copy_from_slice(&octets[at..at + 4]);
-    u32::from_le_bytes(bytes)
 }

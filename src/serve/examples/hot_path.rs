@@ -54,13 +54,15 @@ fn main() -> io::Result<()> {
     let cells = Counters::default().add_thread(Transport::Udp);
     let mut octets = 0;
     let start = Instant::now();
+    let mut snapshots = store.reader();
     for request in requests.iter().cycle().take(queries) {
-        let snapshot = store.load();
         let received = cells.received();
-        let answer = responder.respond(&snapshot, &policy, request, &client);
+        let answer = responder.respond(snapshots.load(), &policy, request, &client);
         cells.answered(received, &client, request, &answer);
-        if let Answer::Message(reply) = answer {
-            octets += reply.octets.len();
+        match answer {
+            Answer::Message(reply) => octets += reply.octets.len(),
+            Answer::Silence => {}
+            Answer::Transfer(transfer) => drop(transfer),
         }
     }
     let each = start.elapsed().as_secs_f64() * 1e9 / f64::from(u32::try_from(queries.max(1)).unwrap_or(u32::MAX));

@@ -151,6 +151,8 @@ async fn follow(store: &SnapshotStore, shared: Shared, mut stop: watch::Receiver
                 book.update(store, &policy, &shared);
                 seen = Some((generation, policy));
             }
+            // The thread that looks anyway also frees what was served before.
+            store.sweep();
             sleep(LOOK).await;
         }
     };
