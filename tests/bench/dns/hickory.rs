@@ -44,7 +44,7 @@ pub(crate) struct Setup {
 
 /// Serves until somebody ends the process.
 pub(crate) fn serve(setup: &Setup) -> anyhow::Result<()> {
-    let origin = Name::from_ascii(zone::APEX)?;
+    let origin = Name::from_ascii(format!("{}.", zone::APEX))?;
     let config = FileConfig { zone_path: setup.zone.clone() };
     let zone = FileZoneHandler::try_from_config(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny, None, &config);
     let zone = zone.map_err(anyhow::Error::msg)?;
