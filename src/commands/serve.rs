@@ -82,11 +82,11 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
                 _ = hangup.recv() => {
                     reload.read(answering.server());
                     tell(&admin, &reload);
-                    files.look(&store, true, output)?;
+                    files.look(&store, true, output);
                 }
                 () = tokio::time::sleep(wait) => {
                     answering.look();
-                    files.look(&store, false, output)?;
+                    files.look(&store, false, output);
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Files {
     }
 
     /// Reads again what has changed.
-    fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) -> Result<()> {
+    fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) {
         for path in self.watched.changed(all) {
             let before = self.zones.get(&path).and_then(|apex| self.zone(apex)).cloned();
             let mut findings = match self.load(&path) {
@@ -177,6 +177,5 @@ impl Files {
             tracing::info!(file = %path.display(), "master file read again");
             store.store(self.snapshot.clone());
         }
-        Ok(())
     }
 }

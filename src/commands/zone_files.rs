@@ -135,7 +135,7 @@ mod tests {
         assert!(watched.changed(false).is_empty(), "it may still be written");
         fs::write(&file, "one and a part of two").expect("written");
         assert!(watched.changed(false).is_empty());
-        assert_eq!(watched.changed(false), [file.clone()]);
+        assert_eq!(watched.changed(false), std::slice::from_ref(&file));
         assert!(watched.changed(false).is_empty());
         fs::remove_file(&file).expect("removed");
         assert!(watched.changed(false).is_empty() && watched.changed(true).is_empty(), "what it held stays");

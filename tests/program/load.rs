@@ -9,6 +9,8 @@
 //! while: what is lost then was lost by the server. Where the kernel keeps smaller buffers than the server wants, its
 //! own count of drops tells.
 
+#![allow(clippy::cast_precision_loss, reason = "counts of some seconds are far below what a double holds exactly")]
+
 use std::{
     collections::HashMap,
     fmt::Debug,
