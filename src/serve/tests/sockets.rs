@@ -156,12 +156,11 @@ fn what_is_no_query_closes_a_connection_and_gets_no_datagram() {
 fn udp_alone() -> UdpSocket {
     let start = 10_000 + u16::try_from(std::process::id() % 10_000).expect("a small number");
     (start..32_768)
-        .filter_map(|port| {
+        .find_map(|port| {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let socket = UdpSocket::bind(address).ok()?;
             TcpListener::bind(address).is_ok().then_some(socket)
         })
-        .next()
         .expect("a port that is free for UDP and TCP")
 }
 
