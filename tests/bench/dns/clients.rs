@@ -18,7 +18,7 @@ use h2::client::SendRequest;
 use hyper::{
     Request, StatusCode,
     body::Bytes,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use quinn::{ClientConfig, Connection, Endpoint, crypto::rustls::QuicClientConfig};
 use rustls::{
@@ -205,6 +205,7 @@ impl Link {
                 let message = Bytes::copy_from_slice(&framed[LENGTH..]);
                 let request = Request::post(format!("https://{SERVER_NAME}/dns-query"))
                     .header(CONTENT_TYPE, "application/dns-message")
+                    .header(ACCEPT, "application/dns-message")
                     .header(CONTENT_LENGTH, message.len());
                 let (response, mut body) = requests.clone().ready().await?.send_request(request.body(())?, false)?;
                 body.send_data(message, true)?;

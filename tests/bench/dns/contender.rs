@@ -7,6 +7,9 @@ use anyhow::Context;
 use super::load::Load;
 use crate::{process::Server, report::progress, statistics::median};
 
+/// Answers below which a figure says nothing.
+const FEWEST: f64 = 100.0;
+
 /// A server and what a query cost it, round by round.
 #[derive(Debug)]
 pub(super) struct Contender {
@@ -40,7 +43,7 @@ impl Contender {
         let before = clock(&self.server)?;
         let load = ask(self.server.address).with_context(|| format!("{} in round {round}", self.name))?;
         let used = clock(&self.server)? - before;
-        if load.completed < 1000.0 || load.lost > load.completed / 100.0 {
+        if load.completed < FEWEST || load.lost > load.completed / 100.0 {
             anyhow::bail!("{} answered {} questions and lost {}", self.name, load.completed, load.lost);
         }
         let cost = used * 1e6 / load.completed;
