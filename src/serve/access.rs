@@ -35,11 +35,7 @@ pub struct Network {
 impl AccessList {
     /// Lets in whoever asks from this machine, and nobody else.
     pub fn loopback() -> Self {
-        let networks = vec![
-            Network { address: Ipv4Addr::LOCALHOST.into(), prefix: 8 },
-            Network { address: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
-        ];
-        Self { rules: vec![AccessRule { networks, keys: Vec::new() }] }
+        Self { rules: vec![AccessRule { networks: Network::LOOPBACK.to_vec(), keys: Vec::new() }] }
     }
 
     /// True if a request from `address`, signed with `key` if with any, is let in. The signature was verified.
@@ -52,6 +48,12 @@ impl AccessList {
 }
 
 impl Network {
+    /// The addresses of this machine alone (RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3).
+    pub const LOOPBACK: [Self; 2] = [
+        Self { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 },
+        Self { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 },
+    ];
+
     /// True if the address lies in it. IPv4 addresses that are mapped into IPv6 count as what they are, on either side.
     pub fn contains(&self, address: IpAddr) -> bool {
         let same = |ours: u128, theirs: u128, bits: u32, prefix: u8| {

@@ -56,7 +56,8 @@ pub(super) fn read_default(layers: &mut Layers<'_>, known: &BTreeSet<OwnerName>)
         |layers, file, node, path| Some(layers.parse_node(file, node, path, reference)?.value),
         ToString::to_string,
     );
-    let loopback = if rules.is_none() && keys.origin == Origin::Default { loopback() } else { Vec::new() };
+    let only_default = rules.is_none() && keys.origin == Origin::Default;
+    let loopback = if only_default { Network::LOOPBACK.to_vec() } else { Vec::new() };
     let allow = layers.values(
         "serve.transfer.allow",
         None,
@@ -76,7 +77,7 @@ pub(super) fn read_default(layers: &mut Layers<'_>, known: &BTreeSet<OwnerName>)
         },
         show_secondary,
     );
-    let is_default = keys.origin == Origin::Default && rules.is_none() && allow.origin == Origin::Default;
+    let is_default = only_default && allow.origin == Origin::Default;
     let access = Access {
         allow: (is_default || allow.origin != Origin::Default).then(|| allow.value.clone()),
         keys: (keys.origin != Origin::Default).then(|| keys.value.clone()),
@@ -271,13 +272,6 @@ fn key_reference(text: &str, known: &BTreeSet<OwnerName>) -> Result<OwnerName, M
         };
         Misfit::new(format!("there is no key `{text}`"), help)
     })
-}
-
-fn loopback() -> Vec<Network> {
-    vec![
-        Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), prefix: 8 },
-        Network { address: Ipv6Addr::LOCALHOST.into(), prefix: 128 },
-    ]
 }
 
 fn show_network(network: &Network) -> String {
