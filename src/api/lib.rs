@@ -12,6 +12,7 @@
 pub mod dns;
 pub mod federation;
 pub mod meta;
+pub mod standing;
 
 pub use dns::{
     ClusterDns, DnsEndpoint, DnsEndpointSpec, Domain, EndpointItem, IngressDnsRecord, IngressDnsRecordSpec,
@@ -23,3 +24,4 @@ pub use federation::{
     Placement,
 };
 pub use meta::{Condition, List, LoadBalancerIngress, LoadBalancerStatus, Metadata, OwnerReference};
+pub use standing::{Standing, StandingChange, StandingKey, StandingKind};

@@ -11,6 +11,10 @@
 //!      └────────────────────┴──────── Ready ──────────────┘
 //! ```
 
+mod probe;
+
+pub use probe::{ProbeOutcome, Verdict, VerdictCondition};
+
 use crate::model::{ClusterFact, Condition, ConditionStatus, Timestamp};
 
 /// What the host says of a cluster. Unknown is not `NotReady` to a person, but counts the same.

@@ -164,6 +164,9 @@ pub struct ClusterFact {
     pub availability_zones: Vec<Arc<str>>,
     /// `metadata.labels`, for cluster selectors.
     pub labels: BTreeMap<String, String>,
+    /// Annotation `mcdns.io/cordon`: out of all answers at once, until a person says otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cordoned: bool,
     /// Annotation `mcdns.io/release`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,

@@ -99,7 +99,10 @@ fn cluster(
             reason: found.reason.as_ref().and_then(shared),
         })
     };
+    // Whatever a person writes there as the reason, but for the word that says the opposite.
+    let cordon = meta.annotations.as_ref().and_then(|annotations| annotations.cordon.as_deref());
     Fact::Cluster(ClusterFact {
+        cordoned: cordon.is_some_and(|value| value != "false"),
         ready: condition("Ready"),
         offline: condition("Offline"),
         region: status.region.as_ref().and_then(shared),

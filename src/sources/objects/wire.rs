@@ -137,11 +137,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
     }
 }
 
-/// The one annotation that is read; the others (among them whole objects in text) are skipped.
+/// The annotations that are read; the others (among them whole objects in text) are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Annotations {
     /// `mcdns.io/release`.
     pub(super) release: Option<String>,
+    /// `mcdns.io/cordon`.
+    pub(super) cordon: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for Annotations {
@@ -158,11 +160,15 @@ impl<'de> Deserialize<'de> for Annotations {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
                 let mut annotations = Annotations::default();
                 while let Some(key) = map.next_key::<Text<'_>>()? {
-                    if key.as_str() == "mcdns.io/release" {
-                        annotations.release = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0.into_owned());
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
+                    let slot = match key.as_str() {
+                        "mcdns.io/release" => &mut annotations.release,
+                        "mcdns.io/cordon" => &mut annotations.cordon,
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                    *slot = map.next_value::<Option<Text<'_>>>()?.map(|text| text.0.into_owned());
                 }
                 Ok(annotations)
             }
