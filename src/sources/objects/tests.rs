@@ -81,7 +81,7 @@ fn every_host_kind_becomes_its_fact() {
                 .to_owned(),
             "Cluster(ClusterFact { ready: Some(Condition { status: True, since: Some(Timestamp(1000)), reason: \
              Some(\"ClusterReady\") }), offline: Some(Condition { status: False, since: None, reason: None }), region: \
-             Some(\"us\"), availability_zones: [\"us2\", \"us1\"], labels: {\"tier\": \"edge\"}, release: None })",
+             Some(\"us\"), availability_zones: [\"us2\", \"us1\"], labels: {\"tier\": \"edge\"}, cordoned: false, release: None })",
         ),
         (
             "apiVersion: core.kubefed.io/v1alpha1\nkind: KubeFedCluster\nmetadata: {name: c1}\nstatus: {conditions: \
