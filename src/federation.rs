@@ -19,16 +19,20 @@ use std::{
 
 use anyhow::Result;
 use mcdns_core::{
-    answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
-    dns::OwnerName,
+    answer::{AuthoritativeZone, Patch, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    dns::{OwnerName, Serial},
     model::{Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_serve::SnapshotStore;
-use mcdns_state::{Chain, Change, History, HistoryLimits, Published, Recovered, Serials, StateDirectory};
+use mcdns_state::{Chain, Change, History, HistoryLimits, Published as Recorded, Recovered, Serials, StateDirectory};
+
+use crate::generations::{Adoption, Generations, Published};
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
+/// The same for the serials that replicas agree on.
+const PUBLISHED_NOTE: &str = "published";
 
 /// An engine with everything that its results go to.
 #[derive(Debug)]
@@ -50,6 +54,18 @@ pub struct Federation {
     published: BTreeMap<OwnerName, Chain>,
     /// False until the first computation, which is no change.
     recording: bool,
+    /// Where zones of Domains have the serials that replicas agree on; none where this program is alone.
+    shared: Option<Shared>,
+}
+
+/// What replicas agree on.
+#[derive(Debug, Default)]
+struct Shared {
+    generations: Generations,
+    /// What was last seen with each Domain.
+    seen: BTreeMap<String, Option<Published>>,
+    /// The published generations of this replica, as they stand in the state directory.
+    noted: BTreeMap<String, Published>,
 }
 
 impl Federation {
@@ -68,7 +84,13 @@ impl Federation {
             gone: BTreeSet::new(),
             published: BTreeMap::new(),
             recording: false,
+            shared: None,
         }
+    }
+
+    /// From now on zones of Domains have serials that replicas agree on. To be called before anything is known.
+    pub fn share(&mut self) {
+        self.shared = Some(Shared::default());
     }
 
     /// Takes up what a state directory holds, and writes to it from now on. Returns the objects that were known.
@@ -92,6 +114,15 @@ impl Federation {
                 Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
             }
             self.memory.clone_from(note);
+        }
+        if let (Some(shared), Some(note)) = (&mut self.shared, notes.get(PUBLISHED_NOTE)) {
+            match serde_json::from_value::<BTreeMap<String, Published>>(note.clone()) {
+                Ok(noted) => {
+                    shared.seen = noted.iter().map(|(domain, published)| (domain.clone(), Some(*published))).collect();
+                    shared.noted = noted;
+                }
+                Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
+            }
         }
         if !objects.is_empty() {
             let known: Vec<Observation> = objects
@@ -154,6 +185,7 @@ impl Federation {
         self.digests.apply(&update);
         let zones = self.set_serials(&mut update, more_zones)?;
         self.record_differences(&update, &zones);
+        self.note_generations(&mut update, &zones)?;
         self.store.store(self.engine.snapshot().clone());
         let reason = update.reason();
         if self.recording {
@@ -188,6 +220,8 @@ impl Federation {
             let digest = || self.digests.of(&apex, self.engine.snapshot()).unwrap_or_default();
             let serial = match self.engine.static_serial(&apex) {
                 Some(serial) => Some(serial),
+                // It moves when a generation is published.
+                None if self.is_shared(&apex) => new.then(|| Serial(now_unix())),
                 // What it holds now is not what its last serial stood for.
                 None if self.gone.remove(&apex) => self.serials.advance(&apex),
                 None if new => Some(self.serials.serial_at_start(&apex, digest(), now_unix())),
@@ -213,10 +247,13 @@ impl Federation {
         }
         let before = Arc::clone(&self.store.load());
         for apex in zones {
+            if self.is_shared(apex) {
+                continue;
+            }
             let old = authoritative(&before, apex).filter(|_| !update.patch.removed_zones.contains(apex));
             let Some(new) = authoritative(self.engine.snapshot(), apex).cloned() else { continue };
             let Some(old) = old else {
-                self.take_up(&new);
+                self.take_up(&new, self.digests.of(apex, self.engine.snapshot()));
                 continue;
             };
             let nothing = ZonePatch::default();
@@ -226,7 +263,8 @@ impl Federation {
             }
             let difference = ZoneDifference::of_patch(old, &new, patch);
             if old.soa().serial < new.soa().serial {
-                self.record_difference(Arc::new(difference), &new);
+                let digest = self.digests.of(apex, self.engine.snapshot()).unwrap_or_default();
+                self.record_difference(Arc::new(difference), &new, digest);
             } else if !difference.is_empty() || old.soa() != new.soa() {
                 transfers.forget(apex);
                 tracing::warn!(
@@ -238,10 +276,112 @@ impl Federation {
         }
     }
 
+    /// True for a zone whose serials replicas agree on.
+    fn is_shared(&self, apex: &OwnerName) -> bool {
+        self.shared.is_some() && self.engine.domain_of(apex).is_some()
+    }
+
+    /// Keeps what shared zones hold now, until the holder of the lease publishes it.
+    fn note_generations(&mut self, update: &mut Update, zones: &BTreeSet<OwnerName>) -> Result<()> {
+        let Some(mut shared) = self.shared.take() else { return Ok(()) };
+        let result = self.note_in(&mut shared, update, zones);
+        self.shared = Some(shared);
+        for apex in &update.patch.removed_zones {
+            self.store.transfers().published().forget(apex);
+        }
+        result
+    }
+
+    fn note_in(&mut self, shared: &mut Shared, update: &mut Update, zones: &BTreeSet<OwnerName>) -> Result<()> {
+        for apex in &update.patch.removed_zones {
+            shared.generations.forget(apex);
+        }
+        for apex in zones {
+            let Some(domain) = self.engine.domain_of(apex).map(ToString::to_string) else {
+                shared.generations.forget(apex);
+                self.store.transfers().published().forget(apex);
+                continue;
+            };
+            let Some(zone) = authoritative(self.engine.snapshot(), apex).cloned() else { continue };
+            let Some(digest) = self.digests.of(apex, self.engine.snapshot()) else { continue };
+            let new = shared.generations.serial(apex).is_none();
+            let patch = update.patch.zones.get(apex).filter(|patch| !new && patch.soa.is_none());
+            let noted = shared.generations.note(&zone, digest, patch, now());
+            let adoption = match shared.seen.get(&domain).filter(|_| new) {
+                Some(&seen) => shared.generations.see(apex, seen, now()),
+                None => noted,
+            };
+            if let Some(adoption) = adoption {
+                self.adopt(shared, &domain, adoption, &mut update.patch)?;
+            } else if new {
+                self.store.transfers().published().hold_back(apex);
+                if let Some(serial) = shared.generations.serial(apex) {
+                    let soa = Soa { serial, ..zone.soa().clone() };
+                    self.engine.set_serial(&mut update.patch, apex, soa)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what stands with Domains: name, serial and digest.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn see_published(&mut self, seen: impl IntoIterator<Item = (String, Option<Published>)>) -> Result<()> {
+        let Some(mut shared) = self.shared.take() else { return Ok(()) };
+        let mut patch = Patch::default();
+        let mut result = Ok(());
+        for (domain, published) in seen {
+            let apex = self.engine.apex_of(&domain).cloned();
+            if let Some(adoption) = apex.and_then(|apex| shared.generations.see(&apex, published, now())) {
+                result = result.and(self.adopt(&mut shared, &domain, adoption, &mut patch));
+            }
+            shared.seen.insert(domain, published);
+        }
+        self.shared = Some(shared);
+        self.store.store(self.engine.snapshot().clone());
+        result
+    }
+
+    /// What the holder has to write with Domains: name, serial and digest.
+    pub fn to_publish(&mut self) -> Vec<(String, Published)> {
+        let Some(shared) = &mut self.shared else { return Vec::new() };
+        let due = shared.generations.to_publish(now(), now_unix()).into_iter();
+        due.filter_map(|(apex, published)| Some((self.engine.domain_of(&apex)?.to_string(), published))).collect()
+    }
+
+    /// When [`Federation::to_publish`] has something.
+    pub fn publication_due(&self) -> Option<Timestamp> {
+        self.shared.as_ref()?.generations.next_due(now_unix())
+    }
+
+    /// Zones whose published content is not what this replica has, for long.
+    pub fn astray(&self) -> Vec<OwnerName> {
+        let shared = self.shared.as_ref();
+        shared.map_or_else(Vec::new, |shared| shared.generations.astray(now()).cloned().collect())
+    }
+
+    /// A generation is published: secondaries get it from now on.
+    fn adopt(&mut self, shared: &mut Shared, domain: &str, adoption: Adoption, patch: &mut Patch) -> Result<()> {
+        let Adoption { zone, difference, published } = adoption;
+        match difference {
+            Some(difference) => self.record_difference(difference, &zone, published.digest),
+            None => self.take_up(&zone, Some(published.digest)),
+        }
+        self.store.transfers().published().publish(&zone);
+        self.engine.set_serial(patch, zone.apex(), Soa { serial: published.serial, ..zone.soa().clone() })?;
+        shared.noted.insert(domain.to_owned(), published);
+        if let Some(state) = &self.state {
+            state.record_note(PUBLISHED_NOTE, serde_json::to_value(&shared.noted)?);
+        }
+        Ok(())
+    }
+
     /// Goes on with the differences from before the restart where the zone still holds what they led to.
-    fn take_up(&mut self, zone: &AuthoritativeZone) {
+    fn take_up(&mut self, zone: &AuthoritativeZone, digest: Option<u128>) {
         let Some(chain) = self.published.remove(zone.apex()) else { return };
-        let digest = self.digests.of(zone.apex(), self.engine.snapshot());
         let Some(last) = chain.differences.last().filter(|_| digest == Some(chain.digest)) else { return };
         let (from, to) = (last.to.clone(), zone.soa().clone());
         if !matches!(from.serial.partial_cmp(&to.serial), Some(Ordering::Less | Ordering::Equal)) {
@@ -252,17 +392,16 @@ impl Federation {
             // After an end that was not clean the serial jumps, and nothing else.
             let apex = zone.apex().clone();
             let difference = ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() };
-            self.record_difference(Arc::new(difference), zone);
+            self.record_difference(Arc::new(difference), zone, digest.unwrap_or_default());
         }
     }
 
-    fn record_difference(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
+    fn record_difference(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone, digest: u128) {
         let transfers = self.store.transfers();
         let begins = transfers.last(zone.apex()).is_none();
         transfers.record(Arc::clone(&difference), zone);
         if let Some(state) = &self.differences {
-            let digest = self.digests.of(zone.apex(), self.engine.snapshot()).unwrap_or_default();
-            state.record_difference(Published { difference, digest, begins });
+            state.record_difference(Recorded { difference, digest, begins });
         }
     }
 

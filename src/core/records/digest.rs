@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{NameChange, Update};
+use super::update::{NameChange, Update};
 use crate::{
     answer::{Entry, Snapshot, Soa},
     dns::{OwnerName, Serial},
