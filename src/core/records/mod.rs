@@ -37,7 +37,7 @@ mod wire;
 mod zones;
 
 pub use clusters::ClusterState;
-pub use digest::ZoneDigests;
+pub use digest::{ZoneDigests, zone_digest};
 pub use endpoints::EndpointRrset;
 pub use engine::Engine;
 pub use explain::{ClusterExplanation, Explanation, RecordExplanation};
