@@ -10,6 +10,8 @@
 //! Answers come first: nothing here waits for a disk before the new snapshot is served, but for a reservation of
 //! serials once in a thousand changes.
 
+mod shared;
+
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +21,7 @@ use std::{
 
 use anyhow::Result;
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     dns::{OwnerName, Serial},
     model::{Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
@@ -27,12 +29,10 @@ use mcdns_core::{
 use mcdns_serve::SnapshotStore;
 use mcdns_state::{Chain, Change, History, HistoryLimits, Published as Recorded, Recovered, Serials, StateDirectory};
 
-use crate::generations::{Adoption, Generations, Published};
+use shared::Shared;
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
-/// The same for the serials that replicas agree on.
-const PUBLISHED_NOTE: &str = "published";
 
 /// An engine with everything that its results go to.
 #[derive(Debug)]
@@ -56,16 +56,6 @@ pub struct Federation {
     recording: bool,
     /// Where zones of Domains have the serials that replicas agree on; none where this program is alone.
     shared: Option<Shared>,
-}
-
-/// What replicas agree on.
-#[derive(Debug, Default)]
-struct Shared {
-    generations: Generations,
-    /// What was last seen with each Domain.
-    seen: BTreeMap<String, Option<Published>>,
-    /// The published generations of this replica, as they stand in the state directory.
-    noted: BTreeMap<String, Published>,
 }
 
 impl Federation {
@@ -115,14 +105,8 @@ impl Federation {
             }
             self.memory.clone_from(note);
         }
-        if let (Some(shared), Some(note)) = (&mut self.shared, notes.get(PUBLISHED_NOTE)) {
-            match serde_json::from_value::<BTreeMap<String, Published>>(note.clone()) {
-                Ok(noted) => {
-                    shared.seen = noted.iter().map(|(domain, published)| (domain.clone(), Some(*published))).collect();
-                    shared.noted = noted;
-                }
-                Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
-            }
+        if let Some(shared) = &mut self.shared {
+            shared.recover(&notes);
         }
         if !objects.is_empty() {
             let known: Vec<Observation> = objects
@@ -303,122 +287,6 @@ impl Federation {
                 );
             }
         }
-    }
-
-    /// True for a zone whose serials replicas agree on.
-    fn is_shared(&self, apex: &OwnerName) -> bool {
-        self.shared.is_some() && self.engine.domain_of(apex).is_some()
-    }
-
-    /// Keeps what shared zones hold now, until the holder of the lease publishes it.
-    fn note_generations(
-        &mut self,
-        update: &mut Update,
-        zones: &BTreeSet<OwnerName>,
-        removed: &BTreeSet<OwnerName>,
-        lag: bool,
-    ) -> Result<()> {
-        let Some(mut shared) = self.shared.take() else { return Ok(()) };
-        for apex in removed {
-            shared.generations.forget(apex);
-            self.store.transfers().published().forget(apex);
-        }
-        let result = self.note_in(&mut shared, update, zones, lag);
-        self.shared = Some(shared);
-        result
-    }
-
-    fn note_in(
-        &mut self,
-        shared: &mut Shared,
-        update: &mut Update,
-        zones: &BTreeSet<OwnerName>,
-        lag: bool,
-    ) -> Result<()> {
-        for apex in zones {
-            let Some(domain) = self.engine.domain_of(apex).map(ToString::to_string) else {
-                shared.generations.forget(apex);
-                self.store.transfers().published().forget(apex);
-                continue;
-            };
-            let Some(zone) = authoritative(self.engine.snapshot(), apex).cloned() else { continue };
-            let Some(digest) = self.digests.of(apex, self.engine.snapshot()) else { continue };
-            let new = shared.generations.serial(apex).is_none();
-            let patch = update.patch.zones.get(apex).filter(|patch| !lag && !new && patch.soa.is_none());
-            let noted = shared.generations.note(&zone, digest, patch, now());
-            let adoption = match shared.seen.get(&domain).filter(|_| new) {
-                Some(&seen) => shared.generations.see(apex, seen, now()),
-                None => noted,
-            };
-            if let Some(adoption) = adoption {
-                self.adopt(shared, &domain, adoption, &mut update.patch)?;
-            } else if new {
-                self.store.transfers().published().hold_back(apex);
-                if let Some(serial) = shared.generations.serial(apex) {
-                    let soa = Soa { serial, ..zone.soa().clone() };
-                    self.engine.set_serial(&mut update.patch, apex, soa)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes in what stands with Domains: name, serial and digest.
-    ///
-    /// # Errors
-    ///
-    /// As [`Federation::observe`].
-    pub fn see_published(&mut self, seen: impl IntoIterator<Item = (String, Option<Published>)>) -> Result<()> {
-        if self.lags() {
-            self.publish(Update::default(), BTreeSet::new(), true)?;
-        }
-        let Some(mut shared) = self.shared.take() else { return Ok(()) };
-        let mut patch = Patch::default();
-        let mut result = Ok(());
-        for (domain, published) in seen {
-            let apex = self.engine.apex_of(&domain).cloned();
-            if let Some(adoption) = apex.and_then(|apex| shared.generations.see(&apex, published, now())) {
-                result = result.and(self.adopt(&mut shared, &domain, adoption, &mut patch));
-            }
-            shared.seen.insert(domain, published);
-        }
-        self.shared = Some(shared);
-        self.store.store(self.engine.snapshot().clone());
-        result
-    }
-
-    /// What the holder has to write with Domains: name, serial and digest.
-    pub fn to_publish(&mut self) -> Vec<(String, Published)> {
-        let Some(shared) = &mut self.shared else { return Vec::new() };
-        let due = shared.generations.to_publish(now(), now_unix()).into_iter();
-        due.filter_map(|(apex, published)| Some((self.engine.domain_of(&apex)?.to_string(), published))).collect()
-    }
-
-    /// When [`Federation::to_publish`] has something.
-    pub fn publication_due(&self) -> Option<Timestamp> {
-        self.shared.as_ref()?.generations.next_due(now_unix())
-    }
-
-    /// Zones whose published content is not what this replica has, for long.
-    pub fn astray(&self) -> Vec<OwnerName> {
-        let shared = self.shared.as_ref();
-        shared.map_or_else(Vec::new, |shared| shared.generations.astray(now()).cloned().collect())
-    }
-
-    /// A generation is published: secondaries get it from now on.
-    fn adopt(&mut self, shared: &mut Shared, domain: &str, adoption: Adoption, patch: &mut Patch) -> Result<()> {
-        let Adoption { zone, difference, published } = adoption;
-        match difference {
-            Some(difference) => self.record_difference(difference, &zone, published.digest),
-            None => self.take_up(&zone, Some(published.digest)),
-        }
-        self.store.transfers().published().publish(&zone);
-        self.engine.set_serial(patch, zone.apex(), Soa { serial: published.serial, ..zone.soa().clone() })?;
-        shared.noted.insert(domain.to_owned(), published);
-        if let Some(state) = &self.state {
-            state.record_note(PUBLISHED_NOTE, serde_json::to_value(&shared.noted)?);
-        }
-        Ok(())
     }
 
     /// Goes on with the differences from before the restart where the zone still holds what they led to.
