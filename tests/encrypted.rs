@@ -1,7 +1,7 @@
 //! Encrypted transports of the whole program, as foreign clients and secondaries use them.
 //!
 //! One program speaks DNS over TLS, QUIC (on the same port number) and HTTPS, and plain DNS beside them. `kdig`, `curl`,
-//! `dig` and `openssl` ask; BIND and NSD fetch the zone over TLS (RFC 9103).
+//! `dig`, `dnsperf` and `openssl` ask; BIND and NSD fetch the zone over TLS (RFC 9103).
 
 #![allow(clippy::panic, reason = "a test fails by a panic")]
 
@@ -141,6 +141,25 @@ fn curl_gets_and_posts_over_both_versions_of_http() {
             assert!(answer.starts_with(&[0, 0, 0x85, 0]), "{answer:?}");
             assert!(answer.ends_with(&[0, 4, 192, 0, 2, 1]), "{answer:?}");
         }
+    }
+}
+
+/// dnsperf takes one answer from each TLS record, and waits for all others until they are late.
+#[test]
+fn dnsperf_gets_all_answers_over_https_with_many_under_way_on_each_connection() {
+    let served = Served::start(&[]);
+    let questions = served.scratch.path("questions");
+    fs::write(&questions, "www.example.com A\nnone.example.com A\n".repeat(300)).expect("a file");
+    let port = served.https.port().to_string();
+    for method in ["GET", "POST"] {
+        let mut dnsperf = tool("dnsperf");
+        dnsperf.args(["-m", "doh", "-O", &format!("doh-uri=https://{SERVER}/dns-query")]);
+        dnsperf.args(["-O", &format!("doh-method={method}"), "-s", "127.0.0.1", "-p", &port]);
+        // Every question once; so many at a time on each connection that their answers come together.
+        dnsperf.args(["-c", "2", "-T", "1", "-q", "100", "-n", "1", "-t", "30", "-d", text(&questions)]);
+        let told = finish(&mut dnsperf).expect_code(0).stdout;
+        assert!(told.contains("Queries completed:    600 (100.00%)"), "{method}\n{told}");
+        assert!(told.contains("NOERROR 300 (50.00%), NXDOMAIN 300 (50.00%)"), "{method}\n{told}");
     }
 }
 

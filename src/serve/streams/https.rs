@@ -38,13 +38,13 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use tokio::{
-    net::TcpStream,
     task::spawn_local,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
 
 use super::{
+    apart::{Apart, Gathered},
     desk::{Desk, Outcome},
     places::{Dismissal, Place},
     records::freshness,
@@ -78,7 +78,7 @@ const SEND: usize = 64 * 1024;
 
 /// Serves one connection until its client closes it, is silent for too long, or the place is taken away.
 pub(crate) async fn serve<H: Handler>(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Gathered>,
     client: Client,
     path: &Arc<str>,
     desk: &Rc<Desk<H>>,
@@ -95,7 +95,6 @@ pub(crate) async fn serve<H: Handler>(
             Ok::<_, Infallible>(response)
         }
     });
-    let stream = TokioIo::new(stream);
     let attendance = Attendance { place, idle, end: Instant::now() + desk.options.lifetime, last: &last };
     // What breaks is the client's business.
     if is_http2 {
@@ -106,7 +105,7 @@ pub(crate) async fn serve<H: Handler>(
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
             .max_send_buf_size(SEND)
-            .serve_connection(stream, service);
+            .serve_connection(TokioIo::new(Apart::new(stream)), service);
         let _ = attendance.attend(connection).await;
     } else {
         let connection = http1::Builder::new()
@@ -115,7 +114,7 @@ pub(crate) async fn serve<H: Handler>(
             .max_header_size(HEADER)
             .max_buf_size(HEADER)
             .half_close(true)
-            .serve_connection(stream, service);
+            .serve_connection(TokioIo::new(stream), service);
         let _ = attendance.attend(connection).await;
     }
 }

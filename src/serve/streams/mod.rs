@@ -14,6 +14,7 @@
 //! computes for long: answers are there at once, transfers are made a message at a time. A handshake has its own task
 //! and its own limit of time, so one that stalls holds up nobody.
 
+mod apart;
 mod certificates;
 mod desk;
 mod framed;
@@ -35,6 +36,7 @@ use std::{
 use quinn::Endpoint;
 use rustix::io::Errno;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{AbortHandle, LocalSet, spawn_local},
@@ -45,6 +47,7 @@ use tokio_rustls::TlsAcceptor;
 pub use certificates::CertificateError;
 
 use self::{
+    apart::Gathered,
     certificates::LiveCertificate,
     desk::Desk,
     places::{Limits, Place, Room},
@@ -297,18 +300,19 @@ async fn serve_https<H: Handler>(
     path: Arc<str>,
     place: Place,
 ) {
-    if let Some(stream) = shake_hands(stream, &acceptor, desk.options.idle, &place).await {
+    if let Some(mut stream) = shake_hands(Gathered::new(stream), &acceptor, desk.options.idle, &place).await {
+        stream.get_mut().0.gather();
         https::serve(stream, client, &path, &desk, &place).await;
     }
 }
 
 /// A handshake, unless the place is taken away meanwhile. Why one fails is known by the client, who was told.
-async fn shake_hands(
-    stream: TcpStream,
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     acceptor: &TlsAcceptor,
     idle: Duration,
     place: &Place,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> Option<tokio_rustls::server::TlsStream<S>> {
     let dismissed = std::future::poll_fn(|context| place.poll_dismissed(context));
     tokio::select! {
         stream = tls::shake_hands(acceptor, stream, idle) => {
