@@ -311,6 +311,10 @@ impl Handler for Live {
         self.responder.respond(snapshot, self.policy.load(), request, client)
     }
 
+    fn permit_transfers(&mut self, permitted: bool) {
+        self.responder.permit_transfers(permitted);
+    }
+
     fn rest(&mut self) {
         self.snapshots.release();
     }

@@ -49,6 +49,9 @@ pub(crate) trait Handler: Send + 'static {
     /// The answer to a request.
     fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_>;
 
+    /// Says whether zone transfers may be given over the connection that the next requests come from; they may at first.
+    fn permit_transfers(&mut self, _permitted: bool) {}
+
     /// Nothing has come for a while: what is kept for the next request alone is let go.
     fn rest(&mut self) {}
 

@@ -204,7 +204,7 @@ async fn respond<H: Handler>(
     let mut answer = Vec::new();
     match desk.answer(client, &message, false, &mut answer) {
         Outcome::Answered => whole(answer, head.method == Method::HEAD),
-        // Transfers are refused by the desk; what is no query gets no answer of DNS.
+        // Transfers are refused; what is no query gets no answer of DNS.
         Outcome::Silence | Outcome::Transfer(_) => empty(StatusCode::BAD_REQUEST),
         Outcome::Lost => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
