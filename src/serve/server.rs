@@ -179,8 +179,10 @@ impl Server {
 }
 
 impl Vitals {
-    /// What rate limiting did so far. Answers that it dropped are in no other count of answers; those that slipped
-    /// count as what they are, truncated.
+    /// What rate limiting did so far. Answers that it dropped count as none ([`TransportTotals::dropped`]); those that
+    /// slipped count as what they are, truncated.
+    ///
+    /// [`TransportTotals::dropped`]: crate::TransportTotals::dropped
     pub fn rate_limited(&self) -> RateLimitTotals {
         self.limiter.totals()
     }

@@ -199,11 +199,14 @@ impl<H: Handler> Worker<H> {
             if let (Some(limit), Answer::Message(reply)) = (limit, &answer) {
                 match self.limiter.judge(limit, address.ip(), reply) {
                     Verdict::Send => {}
-                    Verdict::Drop => continue,
+                    Verdict::Drop => {
+                        self.cells.limited(received, &client, &request[..length], &Answer::Silence);
+                        continue;
+                    }
                     Verdict::Slip => {
                         let slipped = Slipped::new(&request[..length], reply.octets);
-                        let sent = Answer::Message(crate::Reply { truncated: true, ..*reply });
-                        self.cells.answered(received, &client, &request[..length], &sent);
+                        let sent = crate::Reply { octets: slipped.octets(), truncated: true, ..*reply };
+                        self.cells.limited(received, &client, &request[..length], &Answer::Message(sent));
                         if exchange.send(slipped.octets(), &route).is_err() {
                             self.cells.count_unsent();
                         }
