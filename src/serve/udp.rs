@@ -95,6 +95,11 @@ impl Phase {
         self.shared.store(false, Ordering::Relaxed);
     }
 
+    /// True where another process goes on with the sockets, or may do so.
+    pub(crate) fn leaves_sockets(&self) -> bool {
+        self.get() == RETIRED || self.shared.load(Ordering::Relaxed)
+    }
+
     /// False once an end was ordered.
     pub(crate) fn is_serving(&self) -> bool {
         self.get() == SERVING
