@@ -266,6 +266,8 @@ impl<H: Handler> Door<H> {
     /// Lets connections in until the end, and then those that wait, if they are ours.
     async fn keep(self, listener: TcpListener, end: oneshot::Receiver<bool>) {
         let with_backlog = tokio::select! {
+            // The end first, so that nothing is accepted any more that another process may want.
+            biased;
             // Where nobody is left to say it, the thread ends.
             with_backlog = end => with_backlog.unwrap_or(false),
             () = self.accept(&listener) => false,
