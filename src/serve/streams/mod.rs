@@ -69,8 +69,9 @@ const SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a handshake may take that is under way when the server stops: a few round trips.
-const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
+/// How long a handshake may take that is under way when the server stops: a few round trips, and a lost segment, which is
+/// sent again after a second (RFC 6298 section 2.1).
+const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// The certificates of all listeners of a server; listeners that name the same files share one.
 #[derive(Debug, Default)]
