@@ -6,7 +6,8 @@
 //! ```text
 //!   Observation ──► model ──► health ──► steering ──► records ──► Patch ──► answer::Snapshot
 //!   (facts only)                                        │
-//!                                                       └──► statuses, DNSEndpoints, check::Finding
+//!                                                       ├──► statuses, DNSEndpoints, check::Finding
+//!                                                       └──► plan::WantedName ──► plan::Plan (for publishers)
 //! ```
 //!
 //! Invariants that tests hold: the order of observations never matters; an incremental result equals the
@@ -17,5 +18,6 @@ pub mod check;
 pub mod dns;
 pub mod health;
 pub mod model;
+pub mod plan;
 pub mod records;
 pub mod steering;

@@ -87,6 +87,22 @@ impl AuthoritativeZone {
         names
     }
 
+    /// What one name holds as others get it: its RRsets, or the CNAME of an empty level; nothing where
+    /// [`AuthoritativeZone::expanded`] does not have it. The SOA is not among them.
+    pub fn rrsets_at(&self, owner: &OwnerName) -> Vec<Rrset> {
+        let Some(key) = owner.strip_suffix(self.apex()) else { return Vec::new() };
+        self.shown_at(key).to_rrsets(self)
+    }
+
+    /// Every name that could be a level of `global`, whatever it holds.
+    pub fn levels_below(&self, global: &OwnerName) -> Vec<OwnerName> {
+        let mut names = Vec::new();
+        if let Some(key) = global.strip_suffix(self.apex()) {
+            self.levels_of(key, |key| names.extend(self.owner(key)));
+        }
+        names
+    }
+
     /// Calls `take` with one record after the other, in no particular order but each RRset in one piece; the SOA is
     /// not among them. Where `take` says false, the walk stops and begins with that record the next time. True when
     /// all were taken. The content is that of [`AuthoritativeZone::expanded`].

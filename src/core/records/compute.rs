@@ -480,11 +480,11 @@ pub(crate) struct LevelNames<'a> {
 }
 
 impl LevelNames<'_> {
-    fn region(&self, region: &str) -> Option<OwnerName> {
+    pub(crate) fn region(&self, region: &str) -> Option<OwnerName> {
         self.apex.child(region.as_bytes()).ok()?.prepend_wire(self.prefix).ok()
     }
 
-    fn availability_zone(&self, label: &str, region: &str) -> Option<OwnerName> {
+    pub(crate) fn availability_zone(&self, label: &str, region: &str) -> Option<OwnerName> {
         let below = self.apex.child(region.as_bytes()).ok()?.child(label.as_bytes()).ok()?;
         below.prepend_wire(self.prefix).ok()
     }

@@ -15,6 +15,7 @@
 //! | statuses and conditions | `status.rs` |
 //! | DNSEndpoints | `endpoints.rs` |
 //! | why a name has its answer | `explain.rs` |
+//! | what publishers are told of a name | `wanted.rs` |
 //! | what depends on what | `engine.rs` |
 
 mod accept;
@@ -33,6 +34,7 @@ mod host_users;
 mod options;
 mod status;
 mod update;
+mod wanted;
 mod wire;
 mod zones;
 
@@ -48,3 +50,4 @@ pub use options::{
 };
 pub use status::{ClusterEntry, RecordCondition, RecordStatus};
 pub use update::{NameChange, Update};
+pub use wanted::ChangedNames;

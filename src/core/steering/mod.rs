@@ -20,6 +20,7 @@ use crate::{
     model::{ClusterName, HostAddressesFact, LoadBalancerItem},
 };
 
+pub(crate) use target::usable;
 pub use target::{Target, TargetProblem};
 
 /// One cluster as a record sees it, before the choice.

@@ -2,10 +2,13 @@
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
+use serde::Serialize;
+
 use crate::{dns::OwnerName, model::LoadBalancerItem};
 
 /// What steering chooses: one thing that clients can be sent to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Target {
     /// An address, in canonical form.
     Address(IpAddr),
@@ -33,7 +36,7 @@ pub(super) struct Normalised {
 }
 
 /// The address in canonical form (RFC 5952; a mapped IPv4 address becomes IPv4), if clients can reach it.
-pub(super) fn usable(address: IpAddr) -> Option<IpAddr> {
+pub(crate) fn usable(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     (!address.is_loopback() && !address.is_unspecified() && !address.is_multicast()).then_some(address)
 }
