@@ -80,6 +80,7 @@ pub trait Publisher: Send + Sync + 'static {
 }
 
 /// What a system can hold.
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own, and none follows from another")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// Types of RRsets.
