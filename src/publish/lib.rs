@@ -10,6 +10,7 @@
 //! is in [`Publisher`]; that it does is what the battery says, which every implementor runs.
 
 mod error;
+pub mod ownership;
 mod publisher;
 
 pub use error::{PublishError, Retry};

@@ -26,7 +26,7 @@ use crate::PublishError;
 ///    cannot, the mark is written first and removed last, so that nothing of ours is ever without one.
 /// 3. **Nothing else is touched.** Only `before.group`, its marks and `after` are; what is beside stays.
 /// 4. **No late wins.** A change applies to what `before` says. Where the system can compare, it does (a difference
-///    is a [`PublishError::Conflict`] or an [`Outcome::Refused`] that names it); between its own calls, `apply` asks
+///    is a [`PublishError::Conflict`], or [`Outcome::Unknown`] for that name); between its own calls, `apply` asks
 ///    [`Batch::leadership`] and stops with [`PublishError::NotLeader`].
 /// 5. **Errors are values.** Nothing panics on an answer, and "cannot read" is never "empty".
 pub trait Publisher: Send + Sync + 'static {

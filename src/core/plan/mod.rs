@@ -17,18 +17,18 @@
 //!
 //! What is refused here: reading, writing, time. See `publish` for those.
 
+mod change;
 mod compute;
 mod group;
+mod guard;
 mod render;
 mod standing;
 mod wanted;
 
+pub use change::{Change, HeldChanges, HeldWhy, Plan, SkipReason, Skipped};
 pub use compute::{Desired, PlanOptions, Policy, plan, plan_names};
 pub use group::{Content, Group, RecordSet};
+pub use guard::{Guard, GuardOptions, World};
 pub use render::{to_json, to_markdown, to_text};
 pub use standing::{Beside, CurrentZone, ManagerId, ManagerIdError, Mark, Ownership, Standing};
 pub use wanted::{ClusterTarget, WantedName};
-
-mod change;
-
-pub use change::{Change, HeldChanges, HeldWhy, Plan, SkipReason, Skipped};

@@ -81,6 +81,7 @@ pub struct Mark {
 /// A zone as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CurrentZone {
+    apex: Option<OwnerName>,
     /// Every name that holds something or has a mark left. Names of ownership records themselves are not among them.
     pub names: BTreeMap<OwnerName, Standing>,
     /// What could not be read, in words for a person: `names` does not have it, nothing is changed there, and
@@ -171,7 +172,18 @@ impl CurrentZone {
     /// A zone with these names.
     pub fn new(standings: impl IntoIterator<Item = Standing>) -> Self {
         let names = standings.into_iter().map(|standing| (standing.group.owner().clone(), standing));
-        Self { names: names.collect(), unreadable: BTreeMap::new() }
+        Self { names: names.collect(), ..Self::default() }
+    }
+
+    /// The same, of the zone with this apex.
+    #[must_use]
+    pub fn of(self, apex: &OwnerName) -> Self {
+        Self { apex: Some(apex.clone()), ..self }
+    }
+
+    /// The apex, where it was said.
+    pub fn apex(&self) -> Option<&OwnerName> {
+        self.apex.as_ref()
     }
 
     /// Names that are ours.
