@@ -9,9 +9,18 @@
 //! A [`Publisher`] knows one system and nothing of the loop; the loop knows no system. What every publisher must do
 //! is in [`Publisher`]; that it does is what the battery says, which every implementor runs.
 
+mod apply;
+pub mod battery;
+mod driver;
 mod error;
 pub mod ownership;
 mod publisher;
+mod report;
+mod zone;
 
+pub use apply::{Applied, apply_changes};
+pub use driver::{Reviewed, Timing, ZoneHandle, start};
 pub use error::{PublishError, Retry};
 pub use publisher::{ApplyReport, Batch, Capabilities, Drift, Leadership, Outcome, Publisher, ReadName, Unpublishable};
+pub use report::{PublishedCondition, QuarantineReport, ZoneReport};
+pub use zone::{PublishedZone, Quarantined, Scope, Step, WantedSource};

@@ -95,8 +95,9 @@ impl Guard {
         }
         let mut why: BTreeMap<OwnerName, HeldWhy> = BTreeMap::new();
         for (cause, lost) in &by_cause {
-            let before = self.lost.iter().filter(|loss| loss.cause == *cause && !lost.contains(&loss.owner));
-            let (names, of) = (before.count() + lost.len(), ours + self.gone(world.current));
+            let earlier = self.lost.iter().filter(|loss| loss.cause == *cause).map(|loss| &loss.owner);
+            let all: BTreeSet<&OwnerName> = earlier.chain(lost.iter().copied()).collect();
+            let (names, of) = (all.len(), ours + self.gone(world.current));
             let too_many = of >= self.options.from && names * 100 > self.options.percent * of;
             let reason = if !world.zone_known {
                 HeldWhy::TurnedEmpty { of: ours }

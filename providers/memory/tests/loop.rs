@@ -1,0 +1,262 @@
+//! The task behind a zone, over the publisher in memory. Time stands still and jumps to the next timer.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mcdns_core::{
+    dns::{OwnerName, Rrset},
+    plan::{GuardOptions, PlanOptions, RecordSet, WantedName},
+    records::ChangedNames,
+};
+use mcdns_memory::{Fault, Memory, Store};
+use mcdns_publish::{
+    PublishError, PublishedZone, Reviewed, Timing, WantedSource, ZoneHandle, ZoneReport,
+    battery::{Wishes, wish},
+    start,
+};
+use tokio::sync::{Semaphore, watch};
+
+fn apex() -> OwnerName {
+    name("example.com")
+}
+
+fn name(text: &str) -> OwnerName {
+    OwnerName::parse(text).expect("a name")
+}
+
+/// What is wanted, changed by the test.
+#[derive(Default)]
+struct World(Mutex<Option<Wishes>>);
+
+impl WantedSource for World {
+    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
+        self.0.lock().expect("whole").as_ref()?.wanted_names(apex)
+    }
+
+    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
+        self.0.lock().expect("whole").as_ref()?.wanted_name(apex, owner)
+    }
+}
+
+struct Setup {
+    store: Store,
+    world: Arc<World>,
+    leading: watch::Sender<bool>,
+    handle: ZoneHandle,
+}
+
+impl Setup {
+    fn new(lines: &[&str]) -> Self {
+        Self::on(Store::new([apex()]), lines)
+    }
+
+    fn on(store: Store, lines: &[&str]) -> Self {
+        let (leading, leads) = watch::channel(true);
+        let manager: mcdns_core::plan::ManagerId = "prod".parse().expect("a manager");
+        let publisher = Arc::new(Memory::new("memory", manager.clone(), store.clone()));
+        let (options, guard) = (PlanOptions::default(), GuardOptions::default());
+        let zone = PublishedZone::new(publisher, manager, apex(), options, guard, Arc::new(leads));
+        let world = Arc::new(World::default());
+        *world.0.lock().expect("whole") = Some(Wishes::of(&apex(), lines).expect("wishes"));
+        let handle = start(zone, world.clone(), Arc::new(Semaphore::new(1)), Timing::default());
+        Self { store, world, leading, handle }
+    }
+
+    fn want(&self, lines: &[&str], changed: &[&str]) {
+        *self.world.0.lock().expect("whole") = Some(Wishes::of(&apex(), lines).expect("wishes"));
+        let names: BTreeSet<OwnerName> = changed.iter().map(|label| name(&format!("{label}.example.com"))).collect();
+        self.handle.changed(&ChangedNames::Names(names), &"the test".into());
+    }
+
+    /// Waits until the report says so.
+    async fn until(&self, what: &str, fits: impl FnMut(&ZoneReport) -> bool) -> ZoneReport {
+        let mut report = self.handle.report();
+        let found = tokio::time::timeout(Duration::from_hours(24), report.wait_for(fits)).await;
+        match found {
+            Ok(Ok(report)) => report.clone(),
+            _ => panic!("never {what}: {:#?}", self.handle.report().borrow()),
+        }
+    }
+
+    fn addresses(&self) -> BTreeMap<String, Vec<String>> {
+        let sets = self.store.sets(&apex());
+        let plain = |sets: Vec<RecordSet>| sets.iter().flat_map(RecordSet::values).collect();
+        let ours = sets.into_iter().filter(|(owner, _)| !owner.to_string().starts_with("_owner"));
+        ours.map(|(owner, sets)| (owner.to_string(), plain(sets))).collect()
+    }
+}
+
+fn ten(from: usize) -> Vec<String> {
+    (from..10).map(|index| format!("n{index} 60 A 10.0.0.{index}")).collect()
+}
+
+fn lines(lines: &[String]) -> Vec<&str> {
+    lines.iter().map(String::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_name_is_published_at_once_and_with_one_call() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1", "b 60 A 192.0.2.2"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    let (calls, before) = (setup.store.calls(), tokio::time::Instant::now());
+    setup.want(&["www 60 A 192.0.2.9", "b 60 A 192.0.2.2"], &["www"]);
+    setup.until("changed", |report| report.changes == 3).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.9"]);
+    assert_eq!(setup.store.calls() - calls, 1, "no reading before it");
+    assert_eq!(tokio::time::Instant::now(), before, "nothing was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_with_nothing_changed_makes_no_writes() {
+    let first = Setup::new(&["www 60 A 192.0.2.1"]);
+    first.until("in sync", |report| report.in_sync).await;
+    let writes = first.store.writes();
+    let second = Setup::on(first.store.clone(), &["www 60 A 192.0.2.1"]);
+    let report = second.until("in sync", |report| report.in_sync).await;
+    assert_eq!((second.store.writes(), report.calls), (writes, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_repaired_by_the_comparison_within_eleven_minutes() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    setup.store.take(&apex(), &name("www.example.com"));
+    let before = tokio::time::Instant::now();
+    setup.until("repaired", |report| report.changes == 2).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.1"]);
+    assert!(before.elapsed() <= Duration::from_mins(11), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lie_of_the_system_is_found_by_the_comparison() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    setup.store.fail(0, Fault::Lie);
+    setup.want(&["www 60 A 192.0.2.2"], &["www"]);
+    setup.until("told", |report| report.changes == 2).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.1"]);
+    setup.until("repaired", |report| report.changes == 3).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_end_nothing_and_what_was_wanted_comes_when_they_pass() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    let denied = PublishError::Denied { words: "ExpiredToken".to_owned() };
+    let garbage = PublishError::Garbage { words: "<html>".to_owned() };
+    for (call, fault) in
+        [Fault::throttled(), Fault::Fails(denied), Fault::Fails(garbage), Fault::Crash].into_iter().enumerate()
+    {
+        setup.store.fail(call, fault);
+    }
+    setup.want(&["www 60 A 192.0.2.2"], &["www"]);
+    let report = setup.until("failing", |report| report.last_error.is_some()).await;
+    assert_eq!(report.last_error_kind, Some("throttled"));
+    let condition = report.condition([&name("www.example.com")]);
+    assert_eq!((condition.status, condition.reason), ("Unknown", "PublisherFailing"));
+    let report = setup.until("in sync again", |report| report.in_sync).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.2"]);
+    assert_eq!(report.condition([&name("www.example.com")]).status, "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_name_is_quarantined_and_tried_again_after_a_minute_then_two() {
+    let setup = Setup::new(&[]);
+    setup.until("in sync", |report| report.in_sync).await;
+    let culprit = name("bad.example.com");
+    setup.store.poison(&culprit, Some("InvalidInput"));
+    setup.want(&["bad 60 A 192.0.2.1", "good 60 A 192.0.2.2"], &["bad", "good"]);
+    let report = setup.until("quarantined", |report| report.quarantined.len() == 1).await;
+    assert_eq!(setup.addresses().keys().collect::<Vec<_>>(), ["good.example.com"]);
+    let condition = report.condition([&culprit]);
+    assert_eq!((condition.status, condition.reason), ("False", "Refused"));
+    assert!(condition.message.contains("InvalidInput"), "the system's own words: {}", condition.message);
+    let before = tokio::time::Instant::now();
+    setup.until("tried again", |report| report.quarantined.iter().any(|one| one.attempts == 2)).await;
+    assert_eq!(before.elapsed().as_secs(), 60);
+    setup.store.poison(&culprit, None);
+    setup.until("in sync", |report| report.in_sync).await;
+    assert_eq!(before.elapsed().as_secs(), 180);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_lock_nothing_is_written_and_with_it_the_zone_is_read_first() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    setup.leading.send_replace(false);
+    setup.until("not leading", |report| !report.leading).await;
+    let calls = setup.store.calls();
+    setup.want(&["www 60 A 192.0.2.2"], &["www"]);
+    // Somebody else writes meanwhile.
+    setup.store.take(&apex(), &name("www.example.com"));
+    tokio::time::sleep(Duration::from_hours(2)).await;
+    assert_eq!(setup.store.calls(), calls);
+    setup.leading.send_replace(true);
+    setup.until("in sync", |report| report.leading && report.in_sync).await;
+    assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_big_loss_is_held_until_its_checksum_is_given() {
+    let all = ten(0);
+    let setup = Setup::new(&lines(&all));
+    setup.until("in sync", |report| report.in_sync).await;
+    let rest = ten(5);
+    let wanted = [&lines(&rest)[..], &["new 60 A 192.0.2.1"]].concat();
+    setup.want(&wanted, &["n0", "n1", "n2", "n3", "n4", "new"]);
+    let report = setup.until("held", |report| !report.held.is_empty()).await;
+    assert_eq!(report.held[0].changes.len(), 5);
+    assert_eq!(report.condition([&name("n0.example.com")]).reason, "Held");
+    assert!(setup.addresses().contains_key("new.example.com"), "the rest goes on");
+    assert!(setup.addresses().contains_key("n0.example.com"));
+    setup.handle.release("0123456789abcdef");
+    setup.handle.release(&report.held[0].checksum);
+    setup.until("in sync", |report| report.in_sync).await;
+    assert_eq!(setup.addresses().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_knows_no_zone_any_more_deletes_nothing() {
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    *setup.world.0.lock().expect("whole") = None;
+    setup.handle.changed(&ChangedNames::All, &"the test".into());
+    setup.until("held", |report| !report.held.is_empty()).await;
+    assert_eq!(setup.addresses().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_what_was_reviewed_is_applied() {
+    let all = ten(0);
+    let setup = Setup::new(&lines(&all));
+    setup.until("in sync", |report| report.in_sync).await;
+    let rest = ten(5);
+    *setup.world.0.lock().expect("whole") = Some(Wishes::of(&apex(), &lines(&rest)).expect("wishes"));
+    let plan = setup.handle.preview().await.expect("a plan");
+    assert_eq!((plan.changes.len(), plan.held.len()), (0, 1));
+    let checksum = plan.held[0].checksum.clone();
+    assert!(matches!(setup.handle.apply_reviewed(&checksum, false).await, Reviewed::Outdated), "held without force");
+    assert!(matches!(setup.handle.apply_reviewed("ffff", true).await, Reviewed::Outdated));
+    assert_eq!(setup.addresses().len(), 10);
+    assert!(matches!(setup.handle.apply_reviewed(&checksum, true).await, Reviewed::Applied(step) if step.done == 5));
+    assert_eq!(setup.addresses().len(), 5);
+    setup.leading.send_replace(false);
+    setup.until("not leading", |report| !report.leading).await;
+    let failed = setup.handle.apply_reviewed(&checksum, true).await;
+    assert!(matches!(failed, Reviewed::Failed(PublishError::NotLeader)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_holds_is_told_on_the_name_alone() {
+    let store = Store::new([apex()]);
+    let foreign: Rrset = wish(&apex(), "www 60 A 203.0.113.1").expect("a wish").rrsets.remove(0);
+    store.put(&apex(), name("www.example.com"), RecordSet::of_rrset(&foreign));
+    let setup = Setup::on(store, &["www 60 A 192.0.2.1", "b 60 A 192.0.2.2"]);
+    let report = setup.until("compared", |report| report.comparisons == 1 && report.changes == 1).await;
+    assert_eq!(report.condition([&name("www.example.com")]).reason, "NotOurs");
+    assert_eq!(report.condition([&name("b.example.com")]).status, "True");
+}
