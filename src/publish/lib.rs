@@ -16,6 +16,7 @@ mod error;
 pub mod ownership;
 mod publisher;
 mod report;
+mod together;
 mod zone;
 
 pub use apply::{Applied, apply_changes};
@@ -23,4 +24,5 @@ pub use driver::{Reviewed, Timing, ZoneHandle, start};
 pub use error::{PublishError, Retry};
 pub use publisher::{ApplyReport, Batch, Capabilities, Drift, Leadership, Outcome, Publisher, ReadName, Unpublishable};
 pub use report::{PublishedCondition, QuarantineReport, ZoneReport};
+pub use together::{Destination, EngineSource, Publishing, WithEngine};
 pub use zone::{PublishedZone, Quarantined, Scope, Step, WantedSource};

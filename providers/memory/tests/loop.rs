@@ -1,5 +1,7 @@
 //! The task behind a zone, over the publisher in memory. Time stands still and jumps to the next timer.
 
+#![allow(clippy::panic, reason = "a test says what it waited for")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},

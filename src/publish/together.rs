@@ -1,0 +1,227 @@
+//! All publishers of a program: started from settings, told of changes, asked for plans and reports.
+//!
+//! This is what a command holds. It starts one task for each zone of each publisher ([`start`](crate::start)) and passes
+//! on what happens; it decides nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mcdns_core::{
+    dns::OwnerName,
+    plan::{GuardOptions, ManagerId, Plan, PlanOptions, WantedName},
+    records::{ChangedNames, EmptyLevels, Engine, Update},
+};
+use tokio::sync::Semaphore;
+
+use crate::{
+    Leadership, PublishError, PublishedCondition, PublishedZone, Publisher, Reviewed, Timing, WantedSource, ZoneHandle,
+    ZoneReport, start,
+};
+
+/// One entry of `publish.to`, with its publisher made.
+#[derive(Clone)]
+pub struct Destination {
+    /// The publisher, under its name.
+    pub publisher: Arc<dyn Publisher>,
+    /// Apexes of the zones that go there.
+    pub zones: Vec<OwnerName>,
+    /// Policy and adoption.
+    pub options: PlanOptions,
+    /// What becomes of empty levels there.
+    pub empty_levels: EmptyLevels,
+}
+
+/// The way to an engine that others use too: calls the function with it.
+pub type WithEngine = Arc<dyn Fn(&mut dyn FnMut(&Engine)) + Send + Sync>;
+
+/// An engine as a source of what is wanted.
+#[derive(Clone)]
+pub struct EngineSource {
+    engine: WithEngine,
+    empty_levels: EmptyLevels,
+}
+
+/// All publishers of a program. Dropped, they stop.
+#[derive(Debug, Default)]
+pub struct Publishing {
+    zones: Vec<(String, OwnerName, ZoneHandle)>,
+}
+
+impl EngineSource {
+    /// The names of this engine.
+    pub fn new(engine: WithEngine, empty_levels: EmptyLevels) -> Self {
+        Self { engine, empty_levels }
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(&Engine) -> T) -> Option<T> {
+        let (mut ask, mut answer) = (Some(ask), None);
+        (self.engine)(&mut |engine| answer = ask.take().map(|ask| ask(engine)));
+        answer
+    }
+
+    fn keeps(&self, engine: &Engine, wanted: &WantedName) -> bool {
+        self.empty_levels == EmptyLevels::Climb || !engine.is_empty_level(wanted)
+    }
+}
+
+impl WantedSource for EngineSource {
+    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
+        self.ask(|engine| {
+            engine.apexes().any(|known| known == apex).then(|| {
+                let names = engine.wanted_names(apex).into_iter();
+                names.filter(|wanted| self.keeps(engine, wanted)).collect()
+            })
+        })?
+    }
+
+    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
+        self.ask(|engine| {
+            let known = engine.apexes().any(|known| known == apex);
+            known.then(|| engine.wanted_name(apex, owner).filter(|wanted| self.keeps(engine, wanted)))
+        })?
+    }
+}
+
+impl Publishing {
+    /// Starts the tasks. Call it on a runtime, and only when all sources were read once: what is not known yet must
+    /// not look as if it were gone.
+    pub fn start(
+        destinations: Vec<Destination>,
+        manager: &ManagerId,
+        engine: &WithEngine,
+        leadership: &Arc<dyn Leadership>,
+        guard: GuardOptions,
+        timing: Timing,
+    ) -> Self {
+        let mut started = Vec::new();
+        for Destination { publisher, zones, options, empty_levels } in destinations {
+            let comparing = Arc::new(Semaphore::new(1));
+            let source: Arc<dyn WantedSource> = Arc::new(EngineSource::new(engine.clone(), empty_levels));
+            for apex in zones {
+                let (manager, leadership) = (manager.clone(), leadership.clone());
+                let zone = PublishedZone::new(publisher.clone(), manager, apex.clone(), options, guard, leadership);
+                let handle = start(zone, source.clone(), comparing.clone(), timing);
+                started.push((publisher.name().to_owned(), apex, handle));
+            }
+        }
+        Self { zones: started }
+    }
+
+    /// Passes on what observations led to. `engine` has taken them in already; call it under the same lock.
+    pub fn observed(&self, engine: &Engine, update: &Update) {
+        if self.zones.is_empty() {
+            return;
+        }
+        let changed = engine.changed_names(update);
+        if !changed.is_empty() {
+            self.changed(&changed, &cause(update));
+        }
+    }
+
+    /// These names may be wanted otherwise, for one cause.
+    pub fn changed(&self, changed: &BTreeMap<OwnerName, ChangedNames>, cause: &Arc<str>) {
+        for (_, apex, handle) in &self.zones {
+            if let Some(names) = changed.get(apex) {
+                handle.changed(names, cause);
+            }
+        }
+    }
+
+    /// The plan of every zone, or of the publisher of this name, from new readings; what cannot be read is told beside.
+    pub async fn plans(&self, only: Option<&str>) -> (Vec<Plan>, Vec<(String, OwnerName, PublishError)>) {
+        let (mut plans, mut failed) = (Vec::new(), Vec::new());
+        for (publisher, apex, handle) in self.of(only) {
+            match handle.preview().await {
+                Ok(plan) => plans.push(plan),
+                Err(error) => failed.push((publisher.clone(), apex.clone(), error)),
+            }
+        }
+        (plans, failed)
+    }
+
+    /// Applies the plan with this checksum, of whatever zone it is.
+    pub async fn apply(&self, only: Option<&str>, checksum: &str, force: bool) -> Reviewed {
+        let mut last = Reviewed::Outdated;
+        for (_, _, handle) in self.of(only) {
+            match handle.apply_reviewed(checksum, force).await {
+                Reviewed::Outdated => {}
+                applied @ Reviewed::Applied(_) => return applied,
+                failed @ Reviewed::Failed(_) => last = failed,
+            }
+        }
+        last
+    }
+
+    /// Lets what is held with this checksum pass: the value of the annotation
+    /// [`RELEASE_ANNOTATION`](mcdns_core::records::RELEASE_ANNOTATION) of the zone's Domain. One that is not held, or
+    /// was used, does nothing.
+    pub fn release(&self, apex: &OwnerName, checksum: &str) {
+        for (_, _, handle) in self.zones.iter().filter(|(_, zone, _)| zone == apex) {
+            let held = handle.report().borrow().held.iter().any(|held| held.checksum == checksum);
+            if held {
+                handle.release(checksum);
+            }
+        }
+    }
+
+    /// How all zones stand, in the order of the settings.
+    pub fn reports(&self) -> Vec<ZoneReport> {
+        self.zones.iter().map(|(_, _, handle)| handle.report().borrow().clone()).collect()
+    }
+
+    /// Waits until some zone stands otherwise than in the last report; for the loop that writes conditions.
+    pub async fn report_changed(&self) {
+        let waits = self.zones.iter().map(|(_, _, handle)| {
+            let mut report = handle.report();
+            Box::pin(async move {
+                report.mark_unchanged();
+                if report.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        let waits: Vec<_> = waits.collect();
+        if waits.is_empty() {
+            std::future::pending::<()>().await;
+        } else {
+            futures::future::select_all(waits).await;
+        }
+    }
+
+    /// The conditions of a record with these names, as `Published.<publisher>`: of each publisher that one of the zones
+    /// of the names goes to, the worst.
+    pub fn conditions(&self, names: &BTreeMap<OwnerName, Vec<OwnerName>>) -> BTreeMap<String, PublishedCondition> {
+        let mut conditions: BTreeMap<String, PublishedCondition> = BTreeMap::new();
+        for (publisher, apex, handle) in &self.zones {
+            let Some(names) = names.get(apex) else { continue };
+            let condition = handle.report().borrow().condition(names);
+            let rank =
+                |one: &PublishedCondition| ["False", "Unknown", "True"].iter().position(|word| *word == one.status);
+            let key = format!("Published.{publisher}");
+            if conditions.get(&key).is_none_or(|known| rank(&condition) < rank(known)) {
+                conditions.insert(key, condition);
+            }
+        }
+        conditions
+    }
+
+    fn of<'a>(&'a self, only: Option<&'a str>) -> impl Iterator<Item = &'a (String, OwnerName, ZoneHandle)> {
+        self.zones.iter().filter(move |(publisher, _, _)| only.is_none_or(|only| only == publisher))
+    }
+}
+
+/// What made names change, in words that stay the same while it goes on: the place of the first observation.
+fn cause(update: &Update) -> Arc<str> {
+    use mcdns_core::model::Scope;
+    match update.accepted.first().map(|observation| &observation.key.scope) {
+        Some(Scope::Member(cluster)) => format!("member {cluster}").into(),
+        Some(Scope::Host) => match update.accepted.first() {
+            // One cluster that goes unready is a cause of its own; a person at the host is another.
+            Some(first) if first.key.kind == mcdns_core::model::Kind::Cluster => {
+                format!("cluster {}", first.key.name).into()
+            }
+            _ => "objects of the host".into(),
+        },
+        Some(Scope::World) => "addresses of host names".into(),
+        None => "time passed, or settings changed".into(),
+    }
+}
