@@ -11,4 +11,5 @@ mod federation;
 mod holds;
 mod laws;
 mod status_table;
+mod wanted;
 mod zones_of_domains;
