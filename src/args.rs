@@ -3,6 +3,8 @@
 //! Plain data comes out; [`crate::settings`] puts flags over the other places that a value can come from.
 //! Faults end with exit code 2, as the parser does by itself. Every example in the help is parsed by a test.
 
+mod plan;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,6 +18,8 @@ use clap_complete::Shell;
 use mcdns_core::dns::{OwnerName, RecordType};
 
 use crate::settings::{Flags, LogFormat, parse};
+
+pub use plan::{Plan, PlanOutput};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -116,6 +120,7 @@ pub enum Command {
     Check(Check),
     Lookup(Lookup),
     Explain(Explain),
+    Plan(Plan),
     Settings(Settings),
     Completions(Completions),
 }
@@ -301,6 +306,7 @@ impl Arguments {
             Command::Settings(settings) => (None, &settings.server, None),
             Command::Records(records) => (Some(&records.directory), &none, None),
             Command::Explain(explain) => (explain.directory.as_ref(), &none, explain.admin),
+            Command::Plan(plan) => (plan.directory.as_ref(), &none, plan.admin),
             Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
         };
         let listening = &server.listening;

@@ -8,6 +8,7 @@
 //! | `/explain?name=&type=` | what `mcdns explain -o json` prints |
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
+//! | `/plan?output=&to=` | what `mcdns plan` prints; as POST with `checksum=` and `force=`, has that plan applied |
 
 mod families;
 mod metrics;
@@ -30,11 +31,16 @@ use mcdns_core::{
     check::Finding,
     dns::{OwnerName, RecordType},
 };
+use mcdns_publish::Publishing;
 use mcdns_serve::{Server, SnapshotStore};
 use mcdns_state::{StateDirectory, StateStatus};
 use serde::Deserialize;
 
-use crate::{commands::explain::explained, federation::Federation, output::plural};
+use crate::{
+    commands::{self, explain::explained, plan::PlanQuery},
+    federation::Federation,
+    output::plural,
+};
 
 pub use families::{Buckets, Families, Family};
 pub use metrics::Metrics;
@@ -49,6 +55,8 @@ pub struct Admin {
     sources: Mutex<Sources>,
     /// State directory of master files; that of a federation is there.
     state: Mutex<Option<Arc<StateDirectory>>>,
+    /// None where nothing is published.
+    publishing: Mutex<Option<Arc<Publishing>>>,
 }
 
 /// How the sources are.
@@ -81,7 +89,14 @@ impl Admin {
         let metrics = Metrics::new(server.counters().clone())?;
         let (vitals, transfers) = (server.vitals().clone(), Arc::clone(store.transfers()));
         metrics.add(move |families| vitals::collect(&vitals, &transfers, families));
-        Ok(Self { store, federation, metrics, sources: Mutex::default(), state: Mutex::default() })
+        Ok(Self {
+            store,
+            federation,
+            metrics,
+            sources: Mutex::default(),
+            state: Mutex::default(),
+            publishing: Mutex::default(),
+        })
     }
 
     /// Says where the state of master files is kept.
@@ -92,6 +107,11 @@ impl Admin {
     /// Says how the sources are.
     pub fn set_sources(&self, sources: Sources) {
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
+    }
+
+    /// Says where the publishers are, for `/plan`.
+    pub fn set_publishing(&self, publishing: Option<Arc<Publishing>>) {
+        *self.publishing.lock().unwrap_or_else(PoisonError::into_inner) = publishing;
     }
 
     /// What counts in the loop of observations.
@@ -128,6 +148,7 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> std:
         .route("/explain", get(explain))
         .route("/history", get(history))
         .route("/findings", get(findings))
+        .route("/plan", get(plan).post(apply_plan))
         .with_state(admin);
     axum::serve(listener, router).await
 }
@@ -208,6 +229,26 @@ fn with_name(admin: &Admin, query: &NameQuery, answer: impl FnOnce(&Federation, 
         Some(federation) => answer(&federation, &name),
         None => (StatusCode::NOT_FOUND, "master files alone are served, there is no federation to explain\n")
             .into_response(),
+    }
+}
+
+async fn plan(State(admin): State<Arc<Admin>>, Query(query): Query<PlanQuery>) -> Response {
+    // Looking changes nothing, whatever is asked.
+    answer_plan(&admin, PlanQuery { checksum: None, ..query }).await
+}
+
+async fn apply_plan(State(admin): State<Arc<Admin>>, Query(query): Query<PlanQuery>) -> Response {
+    if query.checksum.is_none() {
+        return (StatusCode::BAD_REQUEST, "give the checksum of the plan to apply\n").into_response();
+    }
+    answer_plan(&admin, query).await
+}
+
+async fn answer_plan(admin: &Admin, query: PlanQuery) -> Response {
+    let publishing = admin.publishing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match publishing {
+        Some(publishing) => Json(commands::plan::answer(&publishing, &query).await).into_response(),
+        None => (StatusCode::NOT_FOUND, "nothing is published: the settings have no publish.to\n").into_response(),
     }
 }
 

@@ -172,14 +172,20 @@ fn ask<T: DeserializeOwned>(
     name: &OwnerName,
     record_type: Option<RecordType>,
 ) -> Result<T> {
+    let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
+    let name: String = name.to_string().bytes().map(escape).collect();
+    let body = request(admin, "GET", &format!("{path}?name={name}{record_type}"), PATIENCE)?;
+    serde_json::from_str(&body).context("the admin port answers something else than this version expects")
+}
+
+/// The body of what the running program answers to `/path`.
+pub(super) fn request(admin: SocketAddr, method: &str, path: &str, patience: Duration) -> Result<String> {
     let help = "is `mcdns run` running? Name its admin port with --admin ADDR:PORT, or a directory to compute from";
     let no_program = || format!("no program answers at the admin port {admin}\n  help: {help}");
     let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).with_context(no_program)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
-    let name: String = name.to_string().bytes().map(escape).collect();
-    let request =
-        format!("GET /{path}?name={name}{record_type} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+    stream.set_read_timeout(Some(patience))?;
+    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
+    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {admin}\r\n{length}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).with_context(no_program)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).with_context(no_program)?;
@@ -188,11 +194,11 @@ fn ask<T: DeserializeOwned>(
     if status != "200" {
         bail!("the admin port answers {status}: {}", body.trim());
     }
-    serde_json::from_str(body).context("the admin port answers something else than this version expects")
+    Ok(body.to_owned())
 }
 
 /// An octet in a query string (RFC 3986 section 2.1).
-fn escape(octet: u8) -> String {
+pub(super) fn escape(octet: u8) -> String {
     if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
         char::from(octet).to_string()
     } else {

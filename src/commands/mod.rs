@@ -9,6 +9,8 @@ pub(crate) mod explain;
 mod kept;
 mod load;
 mod lookup;
+pub(crate) mod plan;
+pub(crate) mod publishers;
 mod records;
 mod reload;
 mod run;
@@ -103,6 +105,7 @@ fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> R
         Command::Check(check) => check::check(check, &settings, output),
         Command::Lookup(lookup) => lookup::lookup(lookup, arguments, &settings, output),
         Command::Explain(explain) => explain::explain(explain, &settings, output),
+        Command::Plan(plan) => plan::plan(plan, &settings, output),
         Command::Settings(_) => {
             output.print(&settings.describe())?;
             Ok(Outcome::Fine)

@@ -13,6 +13,7 @@
 //! | [Settings](settings) | what can be set, where, and what wins |
 //! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
+//! | [Publishing](publishing) | how do the records get to CoreDNS, Route 53 and others, and whose are they there |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
 
@@ -29,6 +30,7 @@ macro_rules! page {
         #[doc = "[settings]: crate::manual::settings"]
         #[doc = "[commands]: crate::manual::commands"]
         #[doc = "[operation]: crate::manual::operation"]
+        #[doc = "[publishing]: crate::manual::publishing"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
         #[doc = "[decisions]: crate::manual::decisions"]
         #[doc = "[decision-1]: crate::manual::decisions::implied_empty_levels"]
@@ -46,6 +48,7 @@ page!(settings, "settings.md");
 page!(commands, "commands.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
+page!(publishing, "publishing.md");
 
 /// Decision records: a problem, what was chosen, why, and what follows from it.
 ///

@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod listeners;
 pub(crate) mod parse;
+mod publish;
 mod schema;
 mod section;
 mod selector;
@@ -25,6 +26,8 @@ mod zones;
 mod tests;
 #[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_publish;
 #[cfg(test)]
 mod tests_server;
 
@@ -53,6 +56,7 @@ use parse::Misfit;
 use tree::{Content, Node};
 
 pub use layers::{Origin, Setting};
+pub use publish::{DestinationSettings, PROVIDERS, ProviderSection, PublishSettings};
 pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
 pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
@@ -93,6 +97,8 @@ pub struct Settings {
     pub status_entries: Setting<StatusEntries>,
     /// `dnsEndpoints.groups`: API groups that DNSEndpoints are written in.
     pub dns_endpoint_groups: Setting<Vec<String>>,
+    /// `publish`: where the records go.
+    pub publish: PublishSettings,
     /// `admin.listen`: health, readiness, metrics.
     pub admin: Setting<SocketAddr>,
     /// `history`: how much of the past is kept.
@@ -311,6 +317,7 @@ impl Settings {
         let found = keys::read(layers);
         let transfer = transfer::read_default(layers, &found.names);
         let zones = zones::read(layers, &found.names);
+        let publish = publish::read(layers);
         let member_selector = selector::read(layers);
         let empty_levels = layers.value(
             "emptyLevels",
@@ -372,6 +379,7 @@ impl Settings {
             empty_levels,
             status_entries,
             dns_endpoint_groups,
+            publish,
             admin,
             history,
             log_format,

@@ -116,7 +116,26 @@ const TOP: Shape = Map(&[
     ("emptyLevels", Value),
     ("statusEntries", Value),
     ("dnsEndpoints", Map(&[("groups", Values)])),
-    ("publish", Later),
+    (
+        "publish",
+        Map(&[
+            ("manager", Value),
+            (
+                "to",
+                Maps(&[
+                    ("name", Value),
+                    ("zones", Values),
+                    ("policy", Value),
+                    ("adopt", Value),
+                    ("emptyLevels", Value),
+                    ("etcd", Free),
+                    ("route53", Free),
+                    ("webhook", Free),
+                    ("memory", Free),
+                ]),
+            ),
+        ]),
+    ),
     ("webhook", Later),
     ("admin", Map(&[("listen", Value)])),
     ("history", Map(&[("changes", Value), ("memory", Value), ("disk", Value)])),

@@ -65,7 +65,7 @@ fn plain(text: &str) -> Result<Settings, String> {
     resolve(text, &[], &Flags::default())
 }
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     plain(text).expect_err("refused")
 }
 
@@ -226,8 +226,8 @@ fn each_fault_names_its_place_and_what_would_be_right() {
             "settings.yaml:2:9: error[refused-setting]: admin.xyz: is no known setting\n  help: known here: listen",
         ),
         (
-            "version: 1\npublish:\n  manager: prod\n",
-            "settings.yaml:2:1: error[refused-setting]: publish: is known, but not available in this version\n  \
+            "version: 1\nwebhook:\n  listen: 127.0.0.1:8889\n",
+            "settings.yaml:2:1: error[refused-setting]: webhook: is known, but not available in this version\n  \
              help: take it out; nothing would act on it",
         ),
         (
@@ -322,7 +322,6 @@ sources:
   skydns: {endpoints: [http://127.0.0.1:2379], prefix: /skydns, zones: [example.org]}
 serve:
   listen: [127.0.0.1:5300]
-publish: {manager: prod}
 webhook: {listen: 127.0.0.1:8889}
 ";
     let error = refused(text);
@@ -334,12 +333,11 @@ webhook: {listen: 127.0.0.1:8889}
         "sources.kubernetes.health.failureThreshold",
         "sources.kubernetes.health.successThreshold",
         "sources.skydns",
-        "publish",
         "webhook",
     ] {
         assert!(error.contains(&format!(": {path}: is known, but not available in this version")), "{path}: {error}");
     }
-    assert_eq!(error.matches("error[refused-setting]").count(), 9, "{error}");
+    assert_eq!(error.matches("error[refused-setting]").count(), 8, "{error}");
 }
 
 #[test]
