@@ -95,6 +95,19 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
 }
 
+/// Flags of the commands that speak to the host cluster.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Kubernetes options")]
+pub struct Host {
+    /// How the host cluster is reached [default: the cluster of the pod, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -122,14 +135,22 @@ pub enum Command {
 
 /// Observe a federation and answer for it, in one process.
 ///
-/// DIR is a federation directory: `host/` holds objects of the host cluster, `members/<cluster>/` those of each
-/// member, as `kubectl get -o yaml` prints them. Changes of the files change the answers at once.
+/// Without DIR it observes a host cluster of Kubernetes and the members that are joined there, and keeps the status of
+/// records and DNSEndpoints up to date in it. DIR is a federation directory: `host/` holds objects of the host cluster,
+/// `members/<cluster>/` those of each member, as `kubectl get -o yaml` prints them. Changes of either change the answers
+/// at once.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
-    /// Federation directory [default: sources.directory of the settings]
+    /// Federation directory [default: sources.directory of the settings, else Kubernetes is observed]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
+    /// The host cluster.
+    #[command(flatten)]
+    pub host: Host,
+    /// Contact no member and write nothing: answer from the status that records have in the host
+    #[arg(long, help_heading = "Kubernetes options", conflicts_with = "directory")]
+    pub host_only: bool,
     /// Flags of a server.
     #[command(flatten)]
     pub server: Server,
@@ -304,10 +325,18 @@ impl Arguments {
             Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
         };
         let listening = &server.listening;
+        let none = Host::default();
+        let (host, host_only) = match &self.command {
+            Command::Run(run) => (&run.host, run.host_only),
+            _ => (&none, false),
+        };
         Flags {
             directory: directory.cloned(),
             state_dir: server.state_dir.clone(),
             hosts: self.common.hosts.clone(),
+            kubeconfig: host.kubeconfig.clone(),
+            context: host.context.clone(),
+            host_only,
             listen: listening.listen.clone(),
             admin: listening.admin.or(admin),
             log_format: self.common.log_format,

@@ -10,6 +10,7 @@
 //! below the working directory, like those of flags.
 
 mod keys;
+mod kubernetes;
 mod layers;
 mod listeners;
 pub(crate) mod parse;
@@ -52,6 +53,7 @@ use layers::{Layers, Row};
 use parse::Misfit;
 use tree::{Content, Node};
 
+pub use kubernetes::KubernetesSettings;
 pub use layers::{Origin, Setting};
 pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
 pub use transfer::TransferSettings;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub system_namespace: Setting<String>,
     /// `sources.kubernetes.health.grace`: how long the targets of an unready cluster are kept.
     pub grace: Setting<Duration>,
+    /// The rest of `sources.kubernetes`.
+    pub kubernetes: KubernetesSettings,
     /// `serve.advertise`: see [`Settings::advertised`].
     pub advertise: Setting<Vec<IpAddr>>,
     /// `serve.listen`: an entry with two encrypted transports is two listeners.
@@ -125,6 +129,12 @@ pub struct Flags {
     pub state_dir: Option<PathBuf>,
     /// `--hosts`.
     pub hosts: Option<PathBuf>,
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--host-only`.
+    pub host_only: bool,
     /// `--listen`; empty when not given.
     pub listen: Vec<SocketAddr>,
     /// `--admin`.
@@ -251,6 +261,7 @@ impl Settings {
         keep(&mut changed, "stateDir", &mut self.state_dir, &running.state_dir);
         keep(&mut changed, "sources.directory", &mut self.directory, &running.directory);
         keep(&mut changed, "sources.hosts", &mut self.hosts, &running.hosts);
+        keep_kubernetes(&mut changed, &mut self.kubernetes, &running.kubernetes);
         keep(&mut changed, "serve.listen", &mut self.listen, &running.listen);
         keep(&mut changed, "serve.queryLog", &mut self.server.query_log, &running.server.query_log);
         keep(&mut changed, "serve.dnstap", &mut self.server.dnstap, &running.server.dnstap);
@@ -298,6 +309,7 @@ impl Settings {
             layers.value("sources.kubernetes.health.grace", None, Duration::from_mins(1), parse::duration, |time| {
                 parse::show_duration(*time)
             });
+        let kubernetes = kubernetes::read(layers, flags);
         let advertise = layers.values(
             "serve.advertise",
             None,
@@ -362,6 +374,7 @@ impl Settings {
             hosts,
             system_namespace,
             grace,
+            kubernetes,
             advertise,
             listen,
             server,
@@ -404,6 +417,21 @@ fn keep<T: Clone + PartialEq + fmt::Debug>(
     if value != running.value {
         changed.push(Fixed { path, origin, value: format!("{value:?}") });
     }
+}
+
+/// All of it is read once, when the source is opened.
+fn keep_kubernetes(changed: &mut Vec<Fixed>, new: &mut KubernetesSettings, running: &KubernetesSettings) {
+    keep(changed, "sources.kubernetes.kubeconfig", &mut new.kubeconfig, &running.kubeconfig);
+    keep(changed, "sources.kubernetes.context", &mut new.context, &running.context);
+    keep(changed, "sources.kubernetes.hostOnly", &mut new.host_only, &running.host_only);
+    keep(changed, "sources.kubernetes.health.mode", &mut new.mode, &running.mode);
+    keep(changed, "sources.kubernetes.health.period", &mut new.period, &running.period);
+    keep(changed, "sources.kubernetes.health.timeout", &mut new.timeout, &running.timeout);
+    keep(changed, "sources.kubernetes.health.failureThreshold", &mut new.failure_threshold, &running.failure_threshold);
+    keep(changed, "sources.kubernetes.health.successThreshold", &mut new.success_threshold, &running.success_threshold);
+    keep(changed, "sources.kubernetes.lease.name", &mut new.lease_name, &running.lease_name);
+    keep(changed, "sources.kubernetes.lease.identity", &mut new.lease_identity, &running.lease_identity);
+    keep(changed, "sources.kubernetes.lease.duration", &mut new.lease_duration, &running.lease_duration);
 }
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];

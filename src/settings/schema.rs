@@ -37,19 +37,22 @@ const TOP: Shape = Map(&[
             (
                 "kubernetes",
                 Map(&[
-                    ("kubeconfig", Later),
+                    ("kubeconfig", Value),
+                    ("context", Value),
+                    ("hostOnly", Value),
                     ("systemNamespace", Value),
                     (
                         "health",
                         Map(&[
-                            ("mode", Later),
-                            ("period", Later),
-                            ("timeout", Later),
-                            ("failureThreshold", Later),
-                            ("successThreshold", Later),
+                            ("mode", Value),
+                            ("period", Value),
+                            ("timeout", Value),
+                            ("failureThreshold", Value),
+                            ("successThreshold", Value),
                             ("grace", Value),
                         ]),
                     ),
+                    ("lease", Map(&[("name", Value), ("identity", Value), ("duration", Value)])),
                 ]),
             ),
             ("skydns", Later),
