@@ -44,7 +44,7 @@ use mcdns_core::{
     model::LabelSelector,
     records::{EmptyLevels, StatusEntries},
 };
-use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, ZonePolicy};
+use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, TransferLimits, ZonePolicy};
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
 
@@ -83,6 +83,10 @@ pub struct Settings {
     pub keys: Vec<Key>,
     /// `serve.transfer`: what holds for zones that say nothing of transfers.
     pub transfer: ZonePolicy,
+    /// `serve.transfer.notifySource`: where secondaries are told from, an address of each family at most.
+    pub notify_sources: Vec<IpAddr>,
+    /// `serve.transfer`: what holds for all zones together.
+    pub transfer_limits: TransferLimits,
     /// `serve.zones`, each apex once.
     pub zones: Vec<ZoneSettings>,
     /// `memberSelector`: labels of the member objects that count.
@@ -221,11 +225,13 @@ impl Settings {
     /// What decides, besides zones, how requests are answered.
     pub fn policy(&self) -> Policy {
         let zone = |zone: &ZoneSettings| {
-            let TransferSettings { access, notify } = zone.transfer.clone();
-            let transfer = access.unwrap_or_else(|| self.transfer.transfer.clone());
-            let notify = notify.unwrap_or_else(|| self.transfer.notify.clone());
+            let TransferSettings { access, notify, sources } = &zone.transfer;
+            let transfer = access.as_ref().unwrap_or(&self.transfer.transfer).clone();
+            let notify = notify.as_ref().unwrap_or(&self.transfer.notify);
+            let notify = transfer::with_sources(notify, sources.as_ref().unwrap_or(&self.notify_sources));
             (zone.apex.clone(), ZonePolicy { transfer, notify })
         };
+        let notify = transfer::with_sources(&self.transfer.notify, &self.notify_sources);
         let server = &self.server;
         Policy {
             nsid: server.nsid.value.clone(),
@@ -235,7 +241,7 @@ impl Settings {
             rate_limit: server.rate_limit,
             keys: KeyRing::new(self.keys.iter().cloned()),
             zones: self.zones.iter().map(zone).collect(),
-            other_zones: self.transfer.clone(),
+            other_zones: ZonePolicy { notify, ..self.transfer.clone() },
             condition: Condition::Ready,
         }
     }
@@ -310,6 +316,8 @@ impl Settings {
         let server = server::read(layers);
         let found = keys::read(layers);
         let transfer = transfer::read_default(layers, &found.names);
+        let notify_sources = transfer::read_sources(layers);
+        let transfer_limits = transfer::read_limits(layers);
         let zones = zones::read(layers, &found.names);
         let member_selector = selector::read(layers);
         let empty_levels = layers.value(
@@ -367,6 +375,8 @@ impl Settings {
             server,
             keys: found.whole,
             transfer,
+            notify_sources,
+            transfer_limits,
             zones,
             member_selector,
             empty_levels,

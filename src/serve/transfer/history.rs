@@ -42,7 +42,6 @@ pub struct TransferLimits {
 /// The last differences of all zones, and the transfers that are under way.
 #[derive(Debug, Default)]
 pub struct TransferHistory {
-    limits: TransferLimits,
     zones: RwLock<Zones>,
     under_way: Arc<AtomicUsize>,
     counts: [AtomicU64; 5],
@@ -79,6 +78,7 @@ pub(super) struct Permit(Arc<AtomicUsize>);
 
 #[derive(Debug, Default)]
 struct Zones {
+    limits: TransferLimits,
     chains: BTreeMap<OwnerName, Chain>,
     /// Octets of all chains.
     octets: usize,
@@ -100,23 +100,23 @@ impl Default for TransferLimits {
 }
 
 impl TransferHistory {
-    /// An empty history.
-    pub fn new(limits: TransferLimits) -> Self {
-        Self { limits, ..Self::default() }
+    /// Puts other limits in force. What is above them is forgotten at once; transfers that are under way go on.
+    pub fn set_limits(&self, limits: TransferLimits) {
+        self.write().set_limits(limits);
     }
 
     /// Takes up what is known from before, oldest first.
     pub fn recover(&self, differences: impl IntoIterator<Item = Arc<ZoneDifference>>) {
         let mut zones = self.write();
         for difference in differences {
-            zones.push(difference, &self.limits, None);
+            zones.push(difference, None);
         }
     }
 
     /// Adds the difference that led to `zone`, which is about to be served. A gap before it, or none at all where the
     /// serial did not move forward, makes the chain start anew.
     pub fn record(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
-        self.write().push(difference, &self.limits, Some(zone));
+        self.write().push(difference, Some(zone));
     }
 
     /// The last serial that the chain of a zone leads to, if there is one.
@@ -165,7 +165,7 @@ impl TransferHistory {
     pub(super) fn permit(&self) -> Option<Permit> {
         let before = self.under_way.fetch_add(1, Relaxed);
         let permit = Permit(Arc::clone(&self.under_way));
-        (before < self.limits.concurrent).then_some(permit)
+        (before < self.read().limits.concurrent).then_some(permit)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Zones> {
@@ -185,7 +185,7 @@ impl Drop for Permit {
 }
 
 impl Zones {
-    fn push(&mut self, difference: Arc<ZoneDifference>, limits: &TransferLimits, zone: Option<&AuthoritativeZone>) {
+    fn push(&mut self, difference: Arc<ZoneDifference>, zone: Option<&AuthoritativeZone>) {
         let apex = difference.apex.clone();
         let moves = difference.from.serial < difference.to.serial;
         let continues = self.chains.get(&apex).is_none_or(|chain| {
@@ -198,19 +198,25 @@ impl Zones {
             return;
         }
         let octets = difference.octets();
-        let newest = difference.to.serial;
         let chain = self.chains.entry(apex.clone()).or_default();
         chain.differences.push_back((difference, octets));
         chain.octets += octets;
         self.octets += octets;
         let weight = zone.filter(|_| chain.octets > SMALL_CHAIN).map_or(usize::MAX, AuthoritativeZone::weight);
-        let limit = limits.octets.min(weight);
+        self.trim(&apex, weight);
+    }
+
+    /// Forgets the oldest differences of a zone, as long as it has too much of them.
+    fn trim(&mut self, apex: &OwnerName, weight: usize) {
+        let Some(chain) = self.chains.get_mut(apex) else { return };
+        let limit = self.limits.octets.min(weight);
+        let newest = chain.differences.back().map(|(last, _)| last.to.serial);
         // A serial from half a turn ago is not older any more (RFC 1982 section 3.2), and after a whole turn the same
         // serial would stand for two contents.
-        let is_older = |serial: Serial| serial.partial_cmp(&newest) == Some(Ordering::Less);
+        let is_older = |serial: Serial| serial.partial_cmp(&newest.unwrap_or(serial)) == Some(Ordering::Less);
         while chain.octets > limit
-            || self.octets > limits.total_octets
-            || chain.differences.len() > limits.differences
+            || self.octets > self.limits.total_octets
+            || chain.differences.len() > self.limits.differences
             || chain.differences.front().is_some_and(|(first, _)| !is_older(first.from.serial))
         {
             let Some((_, octets)) = chain.differences.pop_front() else { break };
@@ -218,7 +224,18 @@ impl Zones {
             self.octets -= octets;
         }
         if chain.differences.is_empty() {
-            self.chains.remove(&apex);
+            self.chains.remove(apex);
+        }
+    }
+
+    fn set_limits(&mut self, limits: TransferLimits) {
+        if self.limits == limits {
+            return;
+        }
+        self.limits = limits;
+        let zones: Vec<OwnerName> = self.chains.keys().cloned().collect();
+        for apex in zones {
+            self.trim(&apex, usize::MAX);
         }
     }
 
@@ -247,6 +264,30 @@ mod tests {
         };
         let (from, to) = (soa(from), soa(to));
         Arc::new(ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() })
+    }
+
+    #[test]
+    fn other_limits_count_at_once() {
+        let history = TransferHistory::default();
+        history.recover((1..=10).map(|serial| difference(serial, serial + 1)));
+        let kept =
+            |from: u32| history.between(&"example.com".parse().expect("a name"), Serial(from), Serial(11)).is_some();
+        assert!(kept(1));
+        history.set_limits(TransferLimits { differences: 3, ..TransferLimits::default() });
+        assert!(kept(8) && !kept(7));
+        let octets = difference(1, 2).octets();
+        history.set_limits(TransferLimits { octets: 2 * octets, ..TransferLimits::default() });
+        assert!(kept(9) && !kept(8));
+        history.set_limits(TransferLimits { total_octets: octets, ..TransferLimits::default() });
+        assert!(kept(10) && !kept(9));
+        history.set_limits(TransferLimits { differences: 0, ..TransferLimits::default() });
+        assert!(history.last(&"example.com".parse().expect("a name")).is_none());
+
+        history.set_limits(TransferLimits { concurrent: 1, ..TransferLimits::default() });
+        let first = history.permit();
+        assert!(first.is_some() && history.permit().is_none());
+        drop(first);
+        assert!(history.permit().is_some());
     }
 
     #[test]
