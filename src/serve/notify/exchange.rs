@@ -22,9 +22,9 @@ use tokio::{
 use super::{Secondary, Shared};
 use crate::{
     clock::Clock,
-    message::{OPCODE, QR},
     request::{CLASS_IN, HEADER, number},
     tsig::{AnswerCheck, AnswerError},
+    wire::{AA, OPCODE, QR},
 };
 
 /// How long each try waits for an answer.
@@ -35,9 +35,8 @@ const PATIENCE: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(16),
 ];
-/// Opcode NOTIFY and AA, in the third octet of the header (RFC 1996 section 3.7 and 4.5).
+/// Opcode NOTIFY, in the third octet of the header (RFC 1996 section 3.7).
 const NOTIFY: u8 = 4 << 3;
-const AA: u8 = 4;
 /// Longest answer that is read whole; they have a question and a signature.
 const ANSWER: usize = 4096;
 

@@ -25,6 +25,7 @@ use crate::{
     request::HEADER,
     respond::Answer,
     taps::{Feed, FeedCounts, Next, Outlet, TapError, feed},
+    wire::MAX_NAME,
 };
 
 /// How often the file is looked for under its name.
@@ -32,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Octets of lines that are gathered before they are written.
 const GATHER: usize = 64 * 1024;
 /// Octets of the longest question with the header in front of it.
-const QUESTION_END: usize = HEADER + 255 + 4;
+const QUESTION_END: usize = HEADER + MAX_NAME + 4;
 /// Who may read it: which names somebody asks for is nobody else's business.
 const MODE: u32 = 0o640;
 
