@@ -100,6 +100,13 @@ impl Default for TransferLimits {
 }
 
 impl TransferHistory {
+    /// An empty history.
+    pub fn new(limits: TransferLimits) -> Self {
+        let history = Self::default();
+        history.set_limits(limits);
+        history
+    }
+
     /// Puts other limits in force. What is above them is forgotten at once; transfers that are under way go on.
     pub fn set_limits(&self, limits: TransferLimits) {
         self.write().set_limits(limits);
