@@ -44,7 +44,7 @@ use mcdns_core::{
     model::LabelSelector,
     records::{EmptyLevels, StatusEntries},
 };
-use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, TransferLimits, ZonePolicy};
+use mcdns_serve::{Condition, Key, KeyRing, LineFormat, Listener, Policy, TransferLimits, ZonePolicy};
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
 
@@ -53,7 +53,7 @@ use parse::Misfit;
 use tree::{Content, Node};
 
 pub use layers::{Origin, Setting};
-pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
+pub use server::{DnstapSettings, ServerSettings, UserSettings};
 pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
 
@@ -102,7 +102,7 @@ pub struct Settings {
     /// `history`: how much of the past is kept.
     pub history: Setting<HistoryLimits>,
     /// `log.format`.
-    pub log_format: Setting<LogFormat>,
+    pub log_format: Setting<LineFormat>,
     /// `log.level`: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: Setting<String>,
     /// What is odd about the settings, and not refused.
@@ -134,16 +134,7 @@ pub struct Flags {
     /// `--admin`.
     pub admin: Option<SocketAddr>,
     /// `--log-format`.
-    pub log_format: Option<LogFormat>,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
+    pub log_format: Option<LineFormat>,
 }
 
 /// Settings that are refused: everything that is wrong with them, in the order of the file, then of variables.
@@ -353,9 +344,9 @@ impl Settings {
         let log_format = layers.value(
             "log.format",
             flags.log_format.map(|format| ("--log-format", format)),
-            LogFormat::Text,
-            |text| parse::word(text, &LogFormat::WORDS),
-            |value| word_of(*value, &LogFormat::WORDS),
+            LineFormat::Text,
+            |text| parse::word(text, &LOG_FORMATS),
+            |value| word_of(*value, &LOG_FORMATS),
         );
         let log_level = layers.value(
             "log.level",
@@ -423,11 +414,8 @@ const EMPTY_LEVELS: [(&str, EmptyLevels); 2] = [("climb", EmptyLevels::Climb), (
 /// The words of `statusEntries`.
 const STATUS_ENTRIES: [(&str, StatusEntries); 2] =
     [("all", StatusEntries::All), ("withTargets", StatusEntries::WithTargets)];
-
-impl LogFormat {
-    /// The words that mean it.
-    pub(crate) const WORDS: [(&str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
-}
+/// The words of `log.format` and `serve.queryLog.format`.
+pub(crate) const LOG_FORMATS: [(&str, LineFormat); 2] = [("text", LineFormat::Text), ("json", LineFormat::Json)];
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

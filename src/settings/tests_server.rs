@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mcdns_serve::{COOKIE_SECRET, RateLimit, Service, TransferLimits};
+use mcdns_serve::{COOKIE_SECRET, DnstapOutput, RateLimit, Service, TransferLimits};
 use rstest::rstest;
 
 use super::{tests::resolve_beside, *};
@@ -330,12 +330,12 @@ fn logs_of_queries_have_a_place_and_a_sample() {
         "serve: {queryLog: {file: @/queries.log, sample: 100}, dnstap: {socket: @/dnstap.sock}, handover: @/h.sock}\n";
     let settings = accepted(text);
     let log = settings.server.query_log.value.as_ref().expect("a log");
-    assert!(log.file.as_ref().is_some_and(|file| file.ends_with("queries.log")) && log.sample == 100);
+    assert!(log.file.as_ref().is_some_and(|file| file.ends_with("queries.log")) && log.sample.get() == 100);
     let log = accepted("serve: {queryLog: {file: log, format: json}}\n").server.query_log.value.expect("a log");
-    assert_eq!((log.file, log.format), (None, LogFormat::Json));
+    assert_eq!((log.file, log.format), (None, LineFormat::Json));
     let dnstap = settings.server.dnstap.value.as_ref().expect("dnstap");
     assert!(matches!(&dnstap.output, DnstapOutput::Socket(path) if path.ends_with("dnstap.sock")));
-    assert_eq!((dnstap.sample, dnstap.queries), (1, false));
+    assert_eq!((dnstap.sample.get(), dnstap.queries), (1, false));
     let both = refused("serve: {dnstap: {socket: @/a, file: @/b}}\n");
     assert!(both.contains("serve.dnstap.file: stands beside a socket"), "{both}");
     assert!(settings.server.handover.value.as_ref().is_some_and(|path| path.ends_with("h.sock")));

@@ -45,7 +45,7 @@ pub struct QueryLog {
     pub format: LineFormat,
 }
 
-/// How a line of the query log looks.
+/// How a line of a log looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LineFormat {
     /// `time key=value …`
