@@ -88,6 +88,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     let opening = Opening::new(&settings)?;
     let (options, zone_findings) = core_options(&settings);
     let mut federation = Federation::new(options, settings.history.value);
+    federation.store().transfers().set_limits(settings.transfer_limits);
     let known = recover(&mut federation, &settings)?;
     let mut directory = Directory::new(path, load::directory_options(&settings));
     directory.adopt(known.iter().filter(|(key, _)| !is_resolved(key)).cloned());
@@ -118,7 +119,7 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
     progress.finish_and_clear();
 
     let store = federation.store().clone();
-    let reload = Reload::new(&settings);
+    let reload = Reload::new(&settings, store.transfers());
     let (successor, mut wishes) = mpsc::channel(1);
     let mut answering = opening.start(&settings, &store, reload.policy(), Successor(successor))?;
     let admin_listener = answering.open_admin(&settings).await?;
