@@ -14,8 +14,9 @@ use clap::{
 };
 use clap_complete::Shell;
 use mcdns_core::dns::{OwnerName, RecordType};
+use mcdns_serve::LineFormat;
 
-use crate::settings::{Flags, LogFormat, parse};
+use crate::settings::{Flags, LOG_FORMATS, parse};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -61,7 +62,7 @@ pub struct Common {
 
     /// Form of the log on standard error [default: text]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format_parser())]
-    pub log_format: Option<LogFormat>,
+    pub log_format: Option<LineFormat>,
 
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
@@ -363,10 +364,10 @@ pub fn program_name() -> String {
     name.filter(|name| *name == "kubectl-mcdns").unwrap_or("mcdns").to_owned()
 }
 
-fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LogFormat> {
+fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LineFormat> {
     use clap::builder::TypedValueParser as _;
-    let words = LogFormat::WORDS.map(|(word, _)| word);
-    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LogFormat::WORDS).map_err(join))
+    let words = LOG_FORMATS.map(|(word, _)| word);
+    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LOG_FORMATS).map_err(join))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
@@ -561,7 +562,7 @@ mod tests {
         assert_eq!(flags.state_dir.as_deref(), Some(Path::new("s")));
         assert_eq!(flags.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(flags.admin.map(|address| address.port()), Some(3));
-        assert_eq!(flags.log_format, Some(LogFormat::Json));
+        assert_eq!(flags.log_format, Some(LineFormat::Json));
     }
 
     #[test]

@@ -117,6 +117,11 @@ serve.workers                               -                           default
 serve.transfer.keys                         -                           default
 serve.transfer.allow                        127.0.0.0/8, ::1            default
 serve.transfer.notify                       -                           default
+serve.transfer.notifySource                 -                           default
+serve.transfer.concurrent                   64                          default
+serve.transfer.history.changes              1000                        default
+serve.transfer.history.zoneSize             4MiB                        default
+serve.transfer.history.memory               64MiB                       default
 memberSelector                              kubefed.io/managed=true     default
 emptyLevels                                 climb                       default
 statusEntries                               all                         default

@@ -58,6 +58,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     let opening = Opening::new(&settings)?;
     let (options, zone_findings) = core_options(&settings);
     let mut federation = Federation::new(options, settings.history.value);
+    federation.store().transfers().set_limits(settings.transfer_limits);
     let path = settings.directory.value.clone();
     if path.is_none() {
         federation.share();
@@ -100,7 +101,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     progress.finish_and_clear();
 
     let store = federation.store().clone();
-    let reload = Reload::new(&settings);
+    let reload = Reload::new(&settings, store.transfers());
     let (successor, mut wishes) = mpsc::channel(1);
     let mut answering = opening.start(&settings, &store, reload.policy(), Successor(successor))?;
     let admin_listener = answering.open_admin(&settings).await?;
