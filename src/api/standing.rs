@@ -121,6 +121,16 @@ impl Standing {
 }
 
 impl StandingKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::ServiceRecordStatus,
+        Self::IngressRecordStatus,
+        Self::Endpoint,
+        Self::ExternalDnsEndpoint,
+        Self::ClusterStatus,
+        Self::DomainAnnotations,
+    ];
+
     /// Whether it is the status of a record.
     pub fn is_record_status(self) -> bool {
         matches!(self, Self::ServiceRecordStatus | Self::IngressRecordStatus)

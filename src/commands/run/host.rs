@@ -8,16 +8,14 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
     fs,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use anyhow::Result;
 use mcdns_api::StandingKind;
 use mcdns_control::{
-    Desired, LeaseHandle, LeaseOptions, Leadership, RecordObjects, lease, record_objects, recorder,
+    Desired, LeaseHandle, LeaseOptions, Leadership, RecordObjects, events, lease, record_objects,
     writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions, WriterReport},
 };
 use mcdns_core::{
@@ -29,19 +27,15 @@ use mcdns_sources::kubernetes::{Batch, Handle, HealthOptions, Kubernetes, Option
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    admin::Admin,
     federation::Federation,
     generations::Published,
     settings::Settings,
 };
 
-/// A kind that was heard of last so long ago is stale: a bookmark comes every minute.
-const SILENCE: Duration = Duration::from_mins(3);
-
 /// What is known of the host and what is done there.
 pub(super) struct Host {
     client: kube::Client,
-    handle: Handle,
+    handle: Arc<Handle>,
     reports: watch::Receiver<Arc<Report>>,
     writing: Option<Writing>,
     system_namespace: String,
@@ -53,6 +47,8 @@ struct Writing {
     leadership: watch::Receiver<Leadership>,
     writer: WriterHandle,
     report: watch::Receiver<WriterReport>,
+    /// Renews the tokens of members.
+    tokens: JoinHandle<()>,
     /// Whether this replica wrote when it was last looked at.
     led: bool,
 }
@@ -89,14 +85,16 @@ impl Host {
         let system_namespace = options.system_namespace.clone();
         let mut source = Kubernetes::new(client.clone(), options);
         source.adopt(known);
-        let handle = source.spawn(batches);
+        let handle = Arc::new(source.spawn(batches));
         let reports = handle.reports();
         Ok(Self { client, handle, reports, writing: None, system_namespace })
     }
 
     /// Begins to write, unless the settings say that nothing is written.
-    pub(super) fn start(&mut self, settings: &Settings, federation: &Arc<Mutex<Federation>>) {
+    pub(super) fn start(&mut self, settings: &Settings, federation: &Arc<Mutex<Federation>>, admin: &Admin) {
         let kubernetes = &settings.kubernetes;
+        let reports = self.reports.clone();
+        admin.metrics().add(move |families| collect_sources(&reports.borrow(), now().0, families));
         if kubernetes.host_only.value {
             return;
         }
@@ -112,7 +110,7 @@ impl Host {
         };
         let lease = lease::spawn(self.client.clone(), options);
         let leadership = lease.leadership.clone();
-        let recorder = recorder(self.client.clone(), &identity, leadership.clone());
+        let recorder = events::recorder(self.client.clone(), &identity, leadership.clone());
         let wanted = Wanted {
             federation: Arc::clone(federation),
             groups: settings.dns_endpoint_groups.value.clone(),
@@ -123,14 +121,28 @@ impl Host {
             ..WriterOptions::new(&self.system_namespace)
         };
         let writer =
-            writer::spawn(self.client.clone(), options, Arc::new(wanted), leadership.clone(), recorder);
+            writer::spawn(self.client.clone(), options, Arc::new(wanted), leadership.clone(), recorder.clone());
         let report = writer.report();
-        self.writing = Some(Writing { lease, leadership, writer, report, led: false });
+        let reports = report.clone();
+        admin.metrics().add(move |families| collect_writer(&reports.borrow(), families));
+        let members = Members { handle: Arc::clone(&self.handle), federation: Arc::clone(federation) };
+        let tokens = tokens::keep_renewed(self.client.clone(), Arc::new(members), leadership.clone(), recorder);
+        let tokens = tokio::spawn(tokens);
+        self.writing = Some(Writing { lease, leadership, writer, report, tokens, led: false });
     }
 
     /// Takes in a batch but for its observations. Returns what stands with Domains.
     pub(super) fn take(&mut self, batch: Batch) -> Vec<(String, Option<Published>)> {
-        let Batch { standings, verdicts, published, first, observations: _ } = batch;
+        let Batch { standings, verdicts, first, observations: _ } = batch;
+        let domains = standings.iter().filter(|change| {
+            change.key.kind == StandingKind::DomainAnnotations && change.key.namespace == self.system_namespace
+        });
+        let published = domains
+            .map(|change| {
+                let text = change.standing.as_ref().and_then(|standing| standing.kept.published.as_deref());
+                (change.key.name.clone(), text.and_then(|text| read_published(&change.key.name, text)))
+            })
+            .collect();
         if let Some(Writing { writer, .. }) = &self.writing {
             writer.stands(standings);
             writer.verdicts(verdicts);
@@ -138,16 +150,7 @@ impl Host {
                 writer.stands_complete(&StandingKind::ALL);
             }
         }
-        published.into_iter().map(|(domain, text)| {
-            let published = text.and_then(|text| match serde_json::from_str(&text) {
-                Ok(published) => Some(published),
-                Err(error) => {
-                    tracing::warn!(domain, %error, "what stands as the published serial is not understood and is replaced");
-                    None
-                }
-            });
-            (domain, published)
-        }).collect()
+        published
     }
 
     /// Has the records looked at that an update may have changed.
@@ -234,24 +237,24 @@ impl Host {
         self.reports.borrow().findings.clone()
     }
 
-    /// How the watches are.
-    pub(super) fn reports(&self) -> watch::Receiver<Arc<Report>> {
-        self.reports.clone()
-    }
-
-    /// How the writer is; none where nothing is written.
-    pub(super) fn writer_report(&self) -> Option<watch::Receiver<WriterReport>> {
-        self.writing.as_ref().map(|writing| writing.report.clone())
-    }
-
     /// Ends the writing, and gives the lease to another replica.
     pub(super) async fn end(self) {
-        if let Some(Writing { lease, writer, .. }) = self.writing {
+        if let Some(Writing { lease, writer, tokens, .. }) = self.writing {
+            tokens.abort();
             writer.stop().await;
             lease.release().await;
         }
         drop(self.handle);
     }
+}
+
+/// Serial and digest as they stand with a Domain.
+fn read_published(domain: &str, text: &str) -> Option<Published> {
+    serde_json::from_str(text)
+        .inspect_err(|error| {
+            tracing::warn!(domain, %error, "what stands as the published serial is not understood and is replaced");
+        })
+        .ok()
 }
 
 impl Desired for Wanted {

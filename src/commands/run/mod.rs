@@ -112,7 +112,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     let follower = directory.map(|directory| directory.watch(directory_sender)).transpose();
     let follower = follower.context("the federation directory cannot be followed")?;
     if let Some(host) = &mut host {
-        host.start(&settings, &federation);
+        host.start(&settings, &federation, &admin);
     }
 
     let zone_files = watched(&settings);

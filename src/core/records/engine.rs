@@ -32,7 +32,7 @@ use crate::{
     answer::{Entry, Levels, Patch, PatchError, Snapshot, Soa, Zone, ZonePatch},
     check::Finding,
     dns::{OwnerName, Rrset, Serial, Ttl},
-    model::{ClusterName, Fact, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
+    model::{ClusterName, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
     steering::Target,
 };
 

@@ -91,6 +91,26 @@ pub struct HealthReport {
     pub written_counts: bool,
 }
 
+impl ClusterReport {
+    /// True while something that was known before cannot be read now, or nothing could be read yet.
+    pub fn is_lost(&self) -> bool {
+        self.trouble().is_some()
+    }
+
+    /// What of the cluster is not up to date and why: the first of it, and how much more there is. None when all is well.
+    pub fn trouble(&self) -> Option<String> {
+        if let Some(why) = &self.misconfigured {
+            return Some(why.clone());
+        }
+        let stale: Vec<&KindReport> =
+            self.kinds.iter().filter(|kind| !kind.missing && (kind.error.is_some() || !kind.synced)).collect();
+        let (first, others) = stale.split_first()?;
+        let why = first.error.as_ref().map_or_else(|| "not listed yet".to_owned(), |error| error.message.clone());
+        let more = if others.is_empty() { String::new() } else { format!(" (and {} more)", others.len()) };
+        Some(format!("{}{more}: {why}", first.name))
+    }
+}
+
 /// Where one watch notes how it is doing.
 #[derive(Debug, Default)]
 pub(super) struct Meter {

@@ -1,44 +1,11 @@
 //! What stands in the host, for the writer: digests of the parts that mcdns writes, and who wrote them last.
 
-use mcdns_api::{OwnerReference, Standing, StandingKey, StandingKind, standing::digest};
+use mcdns_api::{Standing, StandingKey, StandingKind};
 use mcdns_core::model::ObjectKey;
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
-/// Prefix of the annotations that are ours.
-const ANNOTATIONS: &str = "mcdns.io/";
 /// Kinds that own DNSEndpoints of ours.
 const OWNERS: [&str; 2] = ["ServiceDNSRecord", "IngressDNSRecord"];
-
-#[derive(Default, Deserialize)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    metadata: Option<Meta<'a>>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    uid: Option<String>,
-    resource_version: Option<String>,
-    generation: Option<i64>,
-    owner_references: Option<Vec<OwnerReference>>,
-    annotations: Option<serde_json::Map<String, Value>>,
-    #[serde(borrow)]
-    managed_fields: Option<Vec<Managed<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Managed<'a> {
-    manager: Option<String>,
-    time: Option<String>,
-    #[serde(borrow, rename = "fieldsV1")]
-    fields: Option<&'a RawValue>,
-}
 
 /// True for an object that is none of the writer's business.
 pub(super) fn is_foreign(kind: StandingKind, name: &str) -> bool {
@@ -52,44 +19,18 @@ pub(super) fn key_of(kind: StandingKind, key: &ObjectKey) -> StandingKey {
     StandingKey { kind, namespace: key.namespace.to_string(), name: key.name.to_string() }
 }
 
-/// What stands in an object that was read, and whether it is a DNSEndpoint made for a record; none if the text is not
-/// of that shape.
+/// What stands in an object that was read, and whether it is a DNSEndpoint made for a record; none if the text is no
+/// object.
 pub(super) fn read(text: &str, kind: StandingKind) -> Option<(Standing, bool)> {
-    let parts: Parts<'_> = serde_json::from_str(text).ok()?;
-    let meta = parts.metadata.unwrap_or_default();
-    let value =
-        |raw: Option<&RawValue>| raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
-    let (part, field) = match kind {
-        StandingKind::ServiceRecordStatus | StandingKind::IngressRecordStatus | StandingKind::ClusterStatus => {
-            (value(parts.status), "\"f:status\"")
-        }
-        StandingKind::Endpoint | StandingKind::ExternalDnsEndpoint => (value(parts.spec), "\"f:spec\""),
-        StandingKind::DomainAnnotations => {
-            let mut annotations = meta.annotations.unwrap_or_default();
-            annotations.retain(|name, _| name.starts_with(ANNOTATIONS));
-            let part = if annotations.is_empty() { Value::Null } else { Value::Object(annotations) };
-            (part, "\"f:mcdns.io/")
-        }
-    };
-    let owners = meta.owner_references.unwrap_or_default();
-    let made = owners.iter().any(|owner| OWNERS.contains(&owner.kind.as_str()));
-    // Times are RFC 3339 in UTC, which sort as text.
-    let written = meta.managed_fields.unwrap_or_default().into_iter();
-    let written = written.filter(|entry| entry.fields.is_some_and(|fields| fields.get().contains(field)));
-    let last = written.max_by(|one, other| one.time.cmp(&other.time));
-    let standing = Standing {
-        uid: meta.uid.unwrap_or_default(),
-        resource_version: meta.resource_version.unwrap_or_default(),
-        generation: meta.generation,
-        owners,
-        digest: digest(&part),
-        manager: last.and_then(|entry| entry.manager),
-    };
+    let object: Value = serde_json::from_str(text).ok().filter(Value::is_object)?;
+    let standing = Standing::of(kind, &object);
+    let made = standing.owners.iter().any(|owner| OWNERS.contains(&owner.kind.as_str()));
     Some((standing, made))
 }
 
 #[cfg(test)]
 mod tests {
+    use mcdns_api::standing::digest;
     use serde_json::json;
 
     use super::*;
