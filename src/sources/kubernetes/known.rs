@@ -149,6 +149,15 @@ impl ObjectSink {
         }
     }
 
+    /// Leaves an object as it was last understood; false if it never was.
+    fn keep(&self, key: &ObjectKey) -> bool {
+        let mut known = lock(&self.known);
+        let round = known.round;
+        let Some(slot) = known.slots.get_mut(key).filter(|slot| slot.object.is_some()) else { return false };
+        slot.round = round;
+        true
+    }
+
     fn remove(&mut self, key: ObjectKey) {
         let mut known = lock(&self.known);
         known.findings.remove(&key);
@@ -187,12 +196,16 @@ impl Sink for ObjectSink {
     }
 
     fn apply(&mut self, text: &str) -> Result<String, Fault> {
-        let One { key, mut object, resource_version, findings } = self.read(text)?;
+        let One { key, mut object, resource_version, wrong, findings } = self.read(text)?;
         if self.stand(&key, &resource_version, text) && matches!(self.kind, Kind::ForeignRrsets) {
             object = None;
         }
         lock(&self.known).note(&key, findings);
         if self.kind == Kind::Cluster {
+            // A whole member does not go because its object cannot be understood.
+            if wrong && self.keep(&key) {
+                return Ok(resource_version);
+            }
             let member = object.is_some().then(|| member_spec::read(text)).flatten();
             self.news.clusters.push((key.name.clone(), member));
         }

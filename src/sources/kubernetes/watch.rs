@@ -181,9 +181,15 @@ impl<S: Sink> Watch<S> {
                     if after < SHORT { PAUSES.0 } else { Duration::ZERO }
                 }
                 Err(fault) => {
-                    meter.failed(&fault, now());
-                    place.log(&fault, &cluster, &resource.name);
-                    if fault.is_definite() && fault != Fault::NotFound {
+                    // That an older version has to be asked for is no failure.
+                    if fault != Fault::NotFound || place.proven {
+                        meter.failed(&fault, now());
+                        place.log(&fault, &cluster, &resource.name);
+                    }
+                    // A host that was not read is waited for, whatever is wrong; but for one kind of it not being
+                    // allowed the others do not wait.
+                    let forbidden = matches!(fault, Fault::Forbidden(_));
+                    if forbidden || (fault.is_definite() && fault != Fault::NotFound && !cluster.is_empty()) {
                         reader.settle(&mut place).await;
                     }
                     let pause = place.after(&fault, resource.choices.len());
@@ -248,9 +254,8 @@ impl Place {
             return;
         }
         self.logged = Some(reason);
-        // Kinds that are not there are told as findings where that is wrong; the rest comes and goes by itself.
         match fault {
-            Fault::NotFound | Fault::Gone => tracing::debug!(cluster, kind, reason, "nothing to go on from"),
+            Fault::Gone => tracing::debug!(cluster, kind, reason, "nothing to go on from"),
             _ => {
                 tracing::warn!(
                     cluster,

@@ -29,6 +29,8 @@ pub(crate) struct One {
     pub(crate) object: Option<Arc<Object>>,
     /// `metadata.resourceVersion`; empty where there is none.
     pub(crate) resource_version: String,
+    /// It is of the wrong shape, so that nothing is known of what it says.
+    pub(crate) wrong: bool,
     /// What is wrong with it.
     pub(crate) findings: Vec<Finding>,
 }
@@ -55,14 +57,14 @@ pub(crate) fn read_one(text: &str, kind: Kind, scope: &Scope, namespaces: &mut N
         shared
     });
     let key = ObjectKey { scope: scope.clone(), kind, namespace, name: name.into() };
-    let mut findings = Vec::new();
-    let mut minor = Vec::new();
+    let (mut findings, mut minor, mut wrong) = (Vec::new(), Vec::new(), false);
     let object = if meta.deletion_timestamp.is_some() {
         None
     } else {
         let created = facts::time(meta.creation_timestamp.as_ref(), "metadata.creationTimestamp", &mut minor);
         let fact = facts::fact(kind, &key.name, &meta, Node::Json(text), &mut minor).unwrap_or_else(|error| {
             findings.push(finding(&key, error));
+            wrong = true;
             None
         });
         fact.map(|fact| {
@@ -72,7 +74,7 @@ pub(crate) fn read_one(text: &str, kind: Kind, scope: &Scope, namespaces: &mut N
     };
     findings.extend(minor.into_iter().map(|error| Finding { severity: Severity::Warning, ..finding(&key, error) }));
     let resource_version = meta.resource_version.map(|version| version.0.into_owned()).unwrap_or_default();
-    Ok(One { key, object, resource_version, findings })
+    Ok(One { key, object, resource_version, wrong, findings })
 }
 
 fn finding(key: &ObjectKey, error: FieldError) -> Finding {
@@ -117,7 +119,7 @@ mod tests {
     fn a_wrong_object_is_left_out_by_name() {
         let text = r#"{"metadata":{"name":"web","namespace":"shop"},"status":{"loadBalancer":{"ingress":"none"}}}"#;
         let one = read(text, Kind::Service).expect("an object");
-        assert!(one.object.is_none());
+        assert!(one.object.is_none() && one.wrong);
         assert_eq!(one.findings[0].field.as_deref(), Some("status.loadBalancer.ingress"));
         assert_eq!(one.findings[0].object.as_deref(), Some("Service shop/web in us"));
     }

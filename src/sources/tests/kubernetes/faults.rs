@@ -17,55 +17,62 @@ fn key(name: &str) -> ObjectKey {
 
 #[tokio::test]
 async fn a_fault_of_any_kind_removes_nothing_and_the_truth_comes_afterwards() {
-    for streaming in [true, false] {
-        let faults = [
-            Fault::Status(401),
-            Fault::Status(403),
-            Fault::Status(404),
-            Fault::Status(410),
-            Fault::Status(500),
-            Fault::Busy(1),
-            Fault::Garbage,
-            Fault::Half,
-            Fault::Cut,
-        ];
-        for fault in faults {
-            let world = World::new(&["us"]);
-            let member = world.member("us");
-            member.set_streaming(streaming);
-            for number in 0..20 {
-                member.put(service(&format!("web-{number}"), "192.0.2.1"));
-            }
-            let mut view = world.observe();
-            view.next().await;
-            let known = view.objects.len();
-            member.fail("/services", fault.clone());
-            // Everything has to be listed again, and cannot be.
-            member.delete("services", "shop", "web-0");
-            member.put(service("new", "192.0.2.1"));
-            member.compact();
-            let before = member.requests("/services");
-            member.cut_watches();
-            while member.requests("/services") < before + 2 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            // The deletion may have been told before the connection was cut; nothing else may be.
-            while let Ok(batch) = view.batches.try_recv() {
-                let gone: Vec<_> = batch.observations.iter().filter(|one| one.object.is_none()).collect();
-                assert!(gone.iter().all(|one| one.key == key("web-0")), "{fault:?}: {gone:?}");
-            }
-            member.mend();
-            view.objects.insert(key("web-0"), view.objects[&key("web-1")].clone());
-            let lists = || member.requests("sendInitialEvents=true") + member.requests("limit=500");
-            let at = lists();
-            view.report("it is watched again", |report| {
-                let kind = &report.members[&ClusterName::from("us")].kinds[0];
-                kind.error.is_none() && kind.synced && kind.lists >= 2 && lists() >= at
-            })
-            .await;
-            assert!(view.gone.iter().all(|gone| *gone == key("web-0")), "{fault:?}: {:?}", view.gone);
-            assert!(view.objects.len() >= known - 1);
+    removes_nothing(true).await;
+}
+
+#[tokio::test]
+async fn nor_does_it_where_lists_come_in_pages() {
+    removes_nothing(false).await;
+}
+
+async fn removes_nothing(streaming: bool) {
+    let faults = [
+        Fault::Status(401),
+        Fault::Status(403),
+        Fault::Status(404),
+        Fault::Status(410),
+        Fault::Status(500),
+        Fault::Busy(1),
+        Fault::Garbage,
+        Fault::Half,
+        Fault::Cut,
+    ];
+    for fault in faults {
+        let world = World::new(&["us"]);
+        let member = world.member("us");
+        member.set_streaming(streaming);
+        for number in 0..20 {
+            member.put(service(&format!("web-{number}"), "192.0.2.1"));
         }
+        let mut view = world.observe();
+        view.next().await;
+        let known = view.objects.len();
+        member.fail("/services", fault.clone());
+        // Everything has to be listed again, and cannot be.
+        member.delete("services", "shop", "web-0");
+        member.put(service("new", "192.0.2.1"));
+        member.compact();
+        let before = member.requests("/services");
+        member.cut_watches();
+        while member.requests("/services") < before + 2 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // The deletion may have been told before the connection was cut; nothing else may be.
+        while let Ok(batch) = view.batches.try_recv() {
+            let gone: Vec<_> = batch.observations.iter().filter(|one| one.object.is_none()).collect();
+            assert!(gone.iter().all(|one| one.key == key("web-0")), "{fault:?}: {gone:?}");
+        }
+        member.mend();
+        view.objects.insert(key("web-0"), view.objects[&key("web-1")].clone());
+        let lists = || member.requests("sendInitialEvents=true") + member.requests("limit=500");
+        let at = lists();
+        view.report("it is watched again", |report| {
+            let kind = &report.members[&ClusterName::from("us")].kinds[0];
+            kind.error.is_none() && kind.synced && kind.lists >= 2 && lists() >= at
+        })
+        .await;
+        assert!(view.gone.iter().all(|gone| *gone == key("web-0")), "{fault:?}: {:?}", view.gone);
+        assert!(view.objects.len() >= known - 1);
     }
 }
 
@@ -105,16 +112,18 @@ async fn a_host_that_is_away_leaves_everything_known_in_force() {
 
 #[tokio::test]
 async fn nothing_is_told_before_a_host_was_read_that_nothing_is_known_of() {
-    let world = World::new(&[]);
-    world.host.fail("/apis/core.kubefed.io", Fault::Status(500));
-    let mut view = world.observe();
-    view.report("the fault is told", |report| {
-        report.host.kinds.iter().any(|kind| kind.error.as_ref().is_some_and(|error| error.reason == "Status"))
-    })
-    .await;
-    assert_eq!(view.firsts, 0);
-    world.host.mend();
-    assert!(view.next().await.first);
+    for (fault, reason) in [(Fault::Status(500), "Status"), (Fault::Status(401), "Unauthorized")] {
+        let world = World::new(&[]);
+        world.host.fail("/apis/core.kubefed.io", fault);
+        let mut view = world.observe();
+        view.report("the fault is told", |report| {
+            report.host.kinds.iter().any(|kind| kind.error.as_ref().is_some_and(|error| error.reason == reason))
+        })
+        .await;
+        assert_eq!(view.firsts, 0);
+        world.host.mend();
+        assert!(view.next().await.first);
+    }
 }
 
 #[tokio::test]
