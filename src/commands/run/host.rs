@@ -16,18 +16,26 @@ use anyhow::Result;
 use mcdns_api::StandingKind;
 use mcdns_control::{
     Desired, LeaseHandle, LeaseOptions, Leadership, RecordObjects, events, lease, record_objects,
+    tokens::{self, SecretRef},
     writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions, WriterReport},
 };
 use mcdns_core::{
     check::Finding,
-    model::{NamespacedName, Object, ObjectKey, RecordKey},
+    model::{ClusterName, NamespacedName, Object, ObjectKey, RecordKey},
     records::Update,
 };
 use mcdns_sources::kubernetes::{Batch, Handle, HealthOptions, Kubernetes, Options, Report, host_client};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 
 use crate::{
-    federation::Federation,
+    admin::{
+        Admin,
+        host_metrics::{collect_sources, collect_writer},
+    },
+    federation::{Federation, now},
     generations::Published,
     settings::Settings,
 };
@@ -51,6 +59,12 @@ struct Writing {
     tokens: JoinHandle<()>,
     /// Whether this replica wrote when it was last looked at.
     led: bool,
+}
+
+/// Whose tokens are renewed.
+struct Members {
+    handle: Arc<Handle>,
+    namespace: String,
 }
 
 /// Answers what belongs into the host.
@@ -125,7 +139,7 @@ impl Host {
         let report = writer.report();
         let reports = report.clone();
         admin.metrics().add(move |families| collect_writer(&reports.borrow(), families));
-        let members = Members { handle: Arc::clone(&self.handle), federation: Arc::clone(federation) };
+        let members = Members { handle: Arc::clone(&self.handle), namespace: self.system_namespace.clone() };
         let tokens = tokens::keep_renewed(self.client.clone(), Arc::new(members), leadership.clone(), recorder);
         let tokens = tokio::spawn(tokens);
         self.writing = Some(Writing { lease, leadership, writer, report, tokens, led: false });
@@ -255,6 +269,17 @@ fn read_published(domain: &str, text: &str) -> Option<Published> {
             tracing::warn!(domain, %error, "what stands as the published serial is not understood and is replaced");
         })
         .ok()
+}
+
+impl tokens::Members for Members {
+    fn secrets(&self) -> Vec<(ClusterName, SecretRef)> {
+        let secrets = self.handle.member_secrets().into_iter();
+        secrets.map(|(name, secret)| (name, SecretRef { namespace: self.namespace.clone(), name: secret })).collect()
+    }
+
+    fn client(&self, cluster: &ClusterName) -> Option<kube::Client> {
+        self.handle.member_client(cluster)
+    }
 }
 
 impl Desired for Wanted {

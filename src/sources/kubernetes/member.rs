@@ -311,7 +311,7 @@ impl Keeper {
             access.client = connect(&self.name).ok_or_else(|| Trouble::Wrong("nobody knows it".to_owned()))?;
         }
         let mut clients = self.common.clients.write().unwrap_or_else(PoisonError::into_inner);
-        clients.insert(Arc::clone(&self.name), access.client.clone());
+        clients.insert(Arc::clone(&self.name), (access.client.clone(), name.clone()));
         drop(clients);
         if self.digest.replace(access.digest).is_some() {
             tracing::info!(cluster = &*self.name, "the client of a member is made anew");

@@ -140,8 +140,8 @@ impl fmt::Debug for Kubernetes {
     }
 }
 
-/// The clients of members by name.
-type Clients = Arc<RwLock<BTreeMap<ClusterName, Client>>>;
+/// The clients of members by name, each with the name of the Secret that it was made from.
+type Clients = Arc<RwLock<BTreeMap<ClusterName, (Client, String)>>>;
 
 /// The running watches; they end when this is dropped.
 #[derive(Debug)]
@@ -202,7 +202,14 @@ impl Handle {
 
     /// The client of a member, with the credentials that count now; none while it is not known how to reach it.
     pub fn member_client(&self, cluster: &ClusterName) -> Option<Client> {
-        self.clients.0.read().unwrap_or_else(PoisonError::into_inner).get(cluster).cloned()
+        let clients = self.clients.0.read().unwrap_or_else(PoisonError::into_inner);
+        clients.get(cluster).map(|(client, _)| client.clone())
+    }
+
+    /// Every member that has a client, with the name of the Secret in the system namespace that it was made from.
+    pub fn member_secrets(&self) -> Vec<(ClusterName, String)> {
+        let clients = self.clients.0.read().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().map(|(name, (_, secret))| (name.clone(), secret.clone())).collect()
     }
 }
 
