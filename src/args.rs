@@ -17,6 +17,12 @@ use mcdns_core::dns::{OwnerName, RecordType};
 
 use crate::settings::{Flags, LogFormat, parse};
 
+mod examples;
+mod members;
+
+use examples::{COMPLETIONS_EXAMPLES, SETTINGS_EXAMPLES};
+pub use members::{Clusters, ClustersOutput, Cordon, Host, Join, PlanOutput, TwoClusters, Uncordon, Unjoin};
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -115,6 +121,11 @@ pub enum Command {
     Check(Check),
     Lookup(Lookup),
     Explain(Explain),
+    Clusters(Clusters),
+    Join(Join),
+    Unjoin(Unjoin),
+    Cordon(Cordon),
+    Uncordon(Uncordon),
     Settings(Settings),
     Completions(Completions),
 }
@@ -156,15 +167,18 @@ pub struct Serve {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RECORDS_EXAMPLES)]
 pub struct Records {
-    /// Federation directory
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub directory: PathBuf,
+    /// Federation directory; without it, the live host cluster, whose records say what members have
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["kubeconfig", "context"])]
+    pub directory: Option<PathBuf>,
     /// What to print
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = RecordsOutput::Zone)]
     pub output: RecordsOutput,
     /// Only the zone with this apex; repeat it for more
     #[arg(long, value_name = "APEX", value_parser = owner_name)]
     pub zone: Vec<OwnerName>,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// What `records` prints.
@@ -207,7 +221,7 @@ pub struct Check {
 
 /// Ask every server of the zone of a name, compare the answers and print them.
 ///
-/// Without --server, the servers are those that the settings and the zone name. Exit code 1 says that answers
+/// Without --server, the servers are those that the settings, the Domain in a live host cluster and the zone name. Exit code 1 says that answers
 /// differ, or that a server does not answer.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = LOOKUP_EXAMPLES)]
@@ -227,11 +241,15 @@ pub struct Lookup {
     /// Print a table of what each server said; the default on a terminal
     #[arg(long)]
     pub table: bool,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// Tell why a name is answered as it is: record, clusters, targets, and what was left out for what reason.
 ///
-/// With DIR it computes from that directory. Without, it asks the running program at its admin address.
+/// With DIR it computes from that directory, with --kubeconfig or --context (and as `kubectl mcdns`) from the live host
+/// cluster. Otherwise it asks the running program at its admin address.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub struct Explain {
@@ -253,6 +271,9 @@ pub struct Explain {
     /// Admin address of the running program [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     pub admin: Option<SocketAddr>,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// Print every setting with its value and where it comes from: default, file, variable or flag.
@@ -299,9 +320,9 @@ impl Arguments {
             Command::Run(run) => (run.directory.as_ref(), &run.server, &run.server.listening, None),
             Command::Serve(serve) => (None, &none, &serve.listening, None),
             Command::Settings(settings) => (None, &settings.server, &settings.server.listening, None),
-            Command::Records(records) => (Some(&records.directory), &none, &nowhere, None),
+            Command::Records(records) => (records.directory.as_ref(), &none, &nowhere, None),
             Command::Explain(explain) => (explain.directory.as_ref(), &none, &nowhere, explain.admin),
-            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, &nowhere, None),
+            _ => (None, &none, &nowhere, None),
         };
         Flags {
             directory: directory.cloned(),
@@ -406,6 +427,8 @@ Examples:
       One zone alone
   mcdns records deploy/demo/bare-metal -o yaml
       The objects with their status, as kubectl would print them
+  mcdns records --context host
+      What the live host cluster makes
   mcdns records /srv/federation -o json --hosts /srv/federation.hosts
       For a program, with host names resolved from a file";
 
@@ -443,22 +466,6 @@ Examples:
       What changed when and why
   mcdns explain web.shop.galactic.svc.example.com -o json --admin 127.0.0.1:9080
       For a program, from another admin address";
-
-const SETTINGS_EXAMPLES: &str = "\
-Examples:
-  mcdns settings
-      Defaults and variables
-  mcdns settings --settings /etc/mcdns.yaml --listen 192.0.2.1:53
-      A file with a flag over it";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  mcdns completions bash
-      To be written to /etc/bash_completion.d/mcdns, or read by `source <(mcdns completions bash)`
-  mcdns completions zsh
-      To be written to a folder of $fpath, as _mcdns
-  mcdns completions fish
-      To be written to ~/.config/fish/completions/mcdns.fish";
 
 #[cfg(test)]
 mod tests {

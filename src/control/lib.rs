@@ -4,6 +4,10 @@
 //! equal results are equal objects and nothing is written when nothing changed. What a field means and when
 //! it is left out is KubeFed's (v0.6.1), with conditions added to the status.
 
+pub mod cordon;
+pub mod join;
+pub mod unjoin;
+
 use std::collections::BTreeMap;
 
 use mcdns_api::{

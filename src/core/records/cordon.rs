@@ -41,7 +41,8 @@ impl Engine {
         self.clusters.asked_cordons.insert(cluster.clone(), cordoned);
         let (clusters, _) = self.clusters.refresh(&self.model, &self.options, now);
         let affected = self.recompute(&BTreeSet::new(), &clusters);
-        self.update(affected, Vec::new())
+        let what = if cordoned { "cordon" } else { "uncordon" };
+        Update { asked: Some(format!("{what} of {cluster} at the admin port")), ..self.update(affected, Vec::new()) }
     }
 
     /// Takes back what [`Engine::asked_cordons`] gave before a restart; after what was known has been observed.

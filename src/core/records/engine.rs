@@ -99,6 +99,8 @@ pub struct Update {
     pub refused: Vec<PatchError>,
     /// True if [`Engine::host_names`] gives other names than before.
     pub host_names_changed: bool,
+    /// What a person asked of this replica, where nothing was observed.
+    pub asked: Option<String>,
 }
 
 /// What became of one name.
@@ -217,7 +219,7 @@ impl Engine {
         let (patch, changes) = self.difference(affected);
         let Accepted { snapshot, patch, changes, refused } = accept(&self.snapshot, patch, changes);
         self.snapshot = snapshot;
-        Update { patch, accepted, changes, refused, host_names_changed: self.host_users.settle() }
+        Update { patch, accepted, changes, refused, host_names_changed: self.host_users.settle(), asked: None }
     }
 
     /// Gives a zone of the snapshot and of `patch`, which led to it, the SOA with this serial.
@@ -564,7 +566,7 @@ impl Update {
         let spoken: Vec<&Observation> =
             self.accepted.iter().filter(|observation| observation.key.kind != Kind::Member).collect();
         match &spoken[..] {
-            [] => "time passed".to_owned(),
+            [] => self.asked.clone().unwrap_or_else(|| "time passed".to_owned()),
             [one] => describe(one),
             [first, others @ ..] => format!("{}, and {} more", describe(first), others.len()),
         }

@@ -149,7 +149,7 @@ fn what_is_asked_of_a_replica_holds_until_the_host_speaks_of_the_cluster() {
     let everything = federation.served();
     let c2: Arc<str> = "c2".into();
     let update = federation.engine.ask_cordon(&c2, true, None);
-    assert_eq!(update.changes.len(), 3);
+    assert_eq!((update.changes.len(), update.reason().as_str()), (3, "cordon of c2 at the admin port"));
     let without = federation.served();
     assert!(without.contains(&lines("P.example.com 180 A 10.20.30.1")[0]), "{without:?}");
     // Changes in members and of other clusters say nothing about it.
