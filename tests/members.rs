@@ -2,7 +2,11 @@
 
 mod program;
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    path::PathBuf,
+};
 
 use program::{Finished, Program, Scratch, edit, golden, repository, run, text, until_equal};
 
@@ -138,6 +142,18 @@ fn a_cordon_in_a_directory_is_followed_at_once_and_told() {
     until_equal("the cluster is back", &everything, || addresses(&program));
 }
 
+/// The answer to a request that a page in a browser makes.
+fn from_a_browser(admin: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(admin).expect("a connection");
+    stream.set_read_timeout(Some(program::PATIENCE)).expect("a time limit");
+    let head =
+        format!("{request} HTTP/1.1\r\nHost: {admin}\r\nOrigin: http://page.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
 #[test]
 fn a_replica_that_was_asked_keeps_the_cordon_over_a_restart_until_the_host_speaks() {
     let scratch = Scratch::new();
@@ -151,17 +167,27 @@ fn a_replica_that_was_asked_keeps_the_cordon_over_a_restart_until_the_host_speak
     assert!(told.stderr.contains("over a restart too"), "{}", told.stderr);
     let without = addresses(&program);
     assert!(without.len() < everything.len(), "{without:?}");
+    let refused = from_a_browser(program.admin, "DELETE /cordon/ohio-1");
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    assert_eq!(addresses(&program), without);
 
+    // The host is away when it starts again.
     program.stop();
+    let away = scratch.path("away");
+    fs::rename(&federation, &away).expect("renamed");
     let program = Program::run_with_state(&federation, &state);
     assert_eq!(addresses(&program), without);
     run(&["uncordon", "ohio-1", "--admin", &program.admin.to_string()]).expect_code(0);
     assert_eq!(addresses(&program), everything);
     run(&["cordon", "ohio-1", "--admin", &program.admin.to_string()]).expect_code(0);
     assert_eq!(addresses(&program), without);
-    // The KubeFedCluster is read anew, and has no annotation.
-    edit(&clusters_file(&federation), "labels: {provider: eks}", "labels: {provider: eks, tier: edge}");
+    // It is back, and its KubeFedCluster has no annotation.
+    fs::rename(&away, &federation).expect("renamed");
     until_equal("the host has the last word", &everything, || addresses(&program));
+    run(&["cordon", "ohio-1", "--admin", &program.admin.to_string()]).expect_code(0);
+    assert_eq!(addresses(&program), without);
+    edit(&clusters_file(&federation), "labels: {provider: eks}", "labels: {provider: eks, tier: edge}");
+    until_equal("the host speaks of it again", &everything, || addresses(&program));
     program.stop();
     let program = Program::run_with_state(&federation, &state);
     assert_eq!(addresses(&program), everything);
@@ -174,9 +200,11 @@ fn the_program_is_a_plugin_of_kubectl_by_its_name() {
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mcdns"), &plugin).expect("a link");
     let mut command = std::process::Command::new(&plugin);
     command.args(["explain", NAME, "--kubeconfig", KUBECONFIG, "--context", "silent"]);
-    let finished = program::finish(command.current_dir(repository()).env_clear()).expect_code(2);
+    let finished =
+        program::finish(command.current_dir(repository()).env_clear().env("HOME", "/nonexistent")).expect_code(2);
     assert!(finished.stderr.contains("cannot read every KubeFedCluster"), "{}", finished.stderr);
     let mut command = std::process::Command::new(&plugin);
-    let finished = program::finish(command.args(["explain", NAME]).env_clear()).expect_code(2);
+    let finished =
+        program::finish(command.args(["explain", NAME]).env_clear().env("HOME", "/nonexistent")).expect_code(2);
     assert!(finished.stderr.contains("no kubeconfig can be read"), "{}", finished.stderr);
 }

@@ -23,7 +23,7 @@ use std::{
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -204,15 +204,19 @@ async fn findings(State(admin): State<Arc<Admin>>) -> Response {
     Json(findings).into_response()
 }
 
-async fn cordon(State(admin): State<Arc<Admin>>, Path(cluster): Path<String>) -> Response {
-    ask_cordon(&admin, &cluster, true)
+async fn cordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &headers, &cluster, true)
 }
 
-async fn uncordon(State(admin): State<Arc<Admin>>, Path(cluster): Path<String>) -> Response {
-    ask_cordon(&admin, &cluster, false)
+async fn uncordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &headers, &cluster, false)
 }
 
-fn ask_cordon(admin: &Admin, cluster: &str, cordoned: bool) -> Response {
+fn ask_cordon(admin: &Admin, headers: &HeaderMap, cluster: &str, cordoned: bool) -> Response {
+    // A page in a browser of this machine reaches loopback too; browsers say where such a request comes from.
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not from a page in a browser\n").into_response();
+    }
     let Some(mut federation) = admin.federation() else {
         return (StatusCode::NOT_FOUND, "master files alone are served, there is no cluster to cordon\n")
             .into_response();

@@ -217,7 +217,7 @@ Examples:
 
 const CORDON_EXAMPLES: &str = "\
 Examples:
-  mcdns cordon ohio-1 --reason 'upgrade, ticket 4711'
+  mcdns cordon ohio-1 --reason upgrade
       Out of all answers now
   mcdns cordon ohio-1 --admin 127.0.0.1:8080
       At one replica, through its admin port, while the host is down";

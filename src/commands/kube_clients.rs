@@ -23,7 +23,8 @@ pub(super) fn kubeconfig(named: Option<&Path>) -> Result<Kubeconfig> {
             Kubeconfig::read_from(path).with_context(|| format!("the kubeconfig {} cannot be read", path.display()))
         }
         None => Kubeconfig::read().context(
-            "no kubeconfig can be read\n  help: name one with --kubeconfig FILE, or set KUBECONFIG as for kubectl",
+            "no kubeconfig can be read\n  help: name one with --kubeconfig FILE, or set KUBECONFIG as for kubectl; what is \
+             computed from a federation directory needs none: name DIR",
         ),
     }
 }
