@@ -21,6 +21,7 @@ use mcdns::{
     federation::Federation,
     settings::{Flags, Settings},
 };
+use mcdns_control::join::objects::{HEALTH_PATHS, READ, READ_VERBS};
 use mcdns_core::{check::FindingCode, records::Options};
 use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
 use mcdns_state::HistoryLimits;
@@ -70,6 +71,37 @@ fn the_table_of_findings_is_that_of_the_code() {
         return;
     }
     assert_eq!(written, table, "run UPDATE_GOLDENS=1 cargo test --test manual");
+}
+
+#[test]
+fn the_permissions_of_the_manual_are_those_that_join_gives() {
+    let text = read(&page("members.md"));
+    let (_, written, _) = marked(&text, "generated: permissions");
+    let code = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>();
+    let mut table = "| where | what | verbs |\n|---|---|---|\n".to_owned();
+    for (groups, resources) in READ {
+        let of = match groups {
+            [""] => String::new(),
+            groups => format!(" of {}", code(groups).join(" and ")),
+        };
+        let (what, verbs) = (code(resources).join(", "), READ_VERBS.join(", "));
+        writeln!(table, "| everywhere | {what}{of} | {verbs} |").expect("a string takes it");
+    }
+    writeln!(table, "| paths | {} | get |", code(HEALTH_PATHS).join(", ")).expect("a string takes it");
+    table.push_str("| system namespace | `serviceaccounts/token` of its own ServiceAccount | create |\n");
+    assert_eq!(written, table);
+}
+
+#[test]
+fn every_flag_of_join_is_in_the_manual() {
+    let text = read(&page("members.md"));
+    let mut command = <mcdns::args::Arguments as clap::CommandFactory>::command();
+    let join = command.find_subcommand_mut("join").expect("the command");
+    for argument in join.get_arguments().filter(|argument| !argument.is_global_set()) {
+        if let Some(flag) = argument.get_long().filter(|flag| !["output", "help"].contains(flag)) {
+            assert!(text.contains(&format!("`--{flag}")), "--{flag} is not in the manual");
+        }
+    }
 }
 
 #[test]
