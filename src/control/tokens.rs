@@ -292,6 +292,7 @@ fn report(recorder: &Recorder, cluster: &ClusterName, secret: &SecretRef, outcom
             uid: None,
         },
         reason: "TokenRenewalFailed".to_owned(),
+        about: "",
         note: error,
         is_warning: true,
     });
