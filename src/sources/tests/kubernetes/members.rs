@@ -110,6 +110,25 @@ async fn a_server_without_streaming_lists_is_listed_in_pages() {
 }
 
 #[tokio::test]
+async fn a_server_whose_streams_begin_with_an_error_is_listed_at_once() {
+    for fault in [Fault::Event(500), Fault::Status(400), Fault::Garbage, Fault::Cut] {
+        let world = World::new(&["us"]);
+        let member = world.member("us");
+        member.put(service("web", "192.0.2.1"));
+        for server in [&world.host, &member] {
+            server.fail("sendInitialEvents=true", fault.clone());
+        }
+        let mut view = world.observe();
+        view.next().await;
+        assert!(view.has(&member_key("us", Kind::Service, "web")), "{fault:?}");
+        member.put(service("api", "192.0.2.2"));
+        view.until("a change", |view| view.has(&member_key("us", Kind::Service, "api"))).await;
+        let report = view.report("lists are known", |report| report.host.streaming_lists == Some(false)).await;
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+    }
+}
+
+#[tokio::test]
 async fn where_there_are_no_slices_endpoints_count() {
     let world = World::new(&[]);
     let old: Vec<Resource> =
