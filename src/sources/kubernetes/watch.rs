@@ -297,7 +297,7 @@ impl<S: Sink> Reader<'_, S> {
             let may_stream = self.streaming.known() != Some(false) && place.faults < FAULTS_UNTIL_LIST;
             if !self.resource.metadata_only && may_stream {
                 match self.watch(client, place, true).await {
-                    Err(fault) if self.streaming.known().is_none() && is_about_streaming(&fault) => {
+                    Err(fault) if self.streaming.known() != Some(true) && is_about_streaming(&fault) => {
                         self.streaming.set(false);
                     }
                     ended => return ended,
