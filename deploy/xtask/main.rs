@@ -6,6 +6,10 @@
 
 mod console;
 mod fuzz;
+mod generate;
+mod grafana;
+mod helm;
+mod image;
 mod instructions;
 mod process;
 mod rooms;
@@ -40,6 +44,15 @@ enum Command {
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
     },
+    /// Write the generated parts anew: CRDs, Kustomize, what the chart renders, dashboard and alert rules.
+    Generate {
+        /// Write nothing; fail when something on file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build a static binary as the container file does, and run it with nothing around it.
+    #[command(after_help = "Example:\n  cargo xtask image --check")]
+    Image(image::Wanted),
     /// Hold the packages' dependencies against the rules of the rooms.
     CheckRooms,
     /// Build for release, measure speed and memory, and compare with other name servers.
@@ -78,6 +91,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let top = top()?;
     match &arguments.command {
         Command::Test { only } => steps::test(&top, only),
+        Command::Generate { check } => generate::run(&top, *check),
+        Command::Image(wanted) => image::run_image(&top, wanted),
         Command::CheckRooms => rooms::run(&top),
         Command::Bench(wanted) => steps::bench(&top, wanted),
         Command::Fuzz(wanted) => fuzz::run(&top, wanted),
