@@ -13,13 +13,24 @@ const NAMESPACE: &str = "kube-federation-system";
 /// Identity of an object within one installation.
 type Key = (String, String, String);
 
-/// Base and overlays.
-pub(super) fn made(rendered: &Rendered) -> anyhow::Result<Vec<Made>> {
+/// The base's folder.
+pub(super) const BASE: &str = "deploy/kustomize/base";
+
+/// Names of the files that are in the base already.
+pub(super) fn in_base(made: &[Made]) -> Vec<String> {
+    let names = made.iter().filter_map(|made| made.path.strip_prefix(BASE).ok());
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// Base and overlays; the base has `definitions` too.
+pub(super) fn made(rendered: &Rendered, definitions: &[String]) -> anyhow::Result<Vec<Made>> {
     let rendered: Rendered =
         rendered.iter().map(|(name, objects)| (name.clone(), objects.iter().map(without_helm).collect())).collect();
     let base = rendered.get("default").context("the chart was not rendered with its own values")?;
-    let mut made = files("deploy/kustomize/base", base, &["../../crds".to_owned(), "namespace.yaml".to_owned()], &[])?;
-    made.push(Made::new("deploy/kustomize/base/namespace.yaml", format!("{BANNER}{}", yaml::write(&namespace())?)));
+    let mut resources = definitions.to_vec();
+    resources.push("namespace.yaml".to_owned());
+    let mut made = files(BASE, base, &resources, &[])?;
+    made.push(Made::new(format!("{BASE}/namespace.yaml"), format!("{BANNER}{}", yaml::write(&namespace())?)));
     for (name, objects) in rendered.iter().filter(|(name, _)| *name != "default") {
         let (added, patches) = overlay(base, objects);
         let folder = format!("deploy/kustomize/overlays/{name}");
@@ -37,11 +48,6 @@ fn without_helm(object: &Value) -> Value {
         }
     }
     object
-}
-
-/// A list of resources that are files beside it.
-pub(super) fn list(resources: &[String]) -> anyhow::Result<String> {
-    Ok(format!("{BANNER}{}", yaml::write(&kustomization(resources, &[]))?))
 }
 
 fn files(folder: &str, objects: &[Value], resources: &[String], patches: &[Value]) -> anyhow::Result<Vec<Made>> {

@@ -1,7 +1,7 @@
 //! What is generated under `deploy`, and the check that it is what is on file.
 //!
 //! ```text
-//!   src/api ──────────────► deploy/crds, deploy/chart/crds
+//!   src/api ──────────────► deploy/crds, deploy/chart/crds, deploy/kustomize/base
 //!   grafana (table) ──────► deploy/grafana, deploy/chart/files        names held against the manual's table of metrics
 //!   deploy/chart ── helm ─► tests/golden/chart (one for each file of values)
 //!                      └──► deploy/kustomize (base, and overlays as patches on it)
@@ -42,12 +42,14 @@ const OWN_FOLDERS: [&str; 5] =
 /// Writes all of it, or holds it against what is on file.
 pub(crate) fn run(top: &Path, check: bool) -> anyhow::Result<()> {
     // The chart takes up what is made before it.
-    let first: Vec<Made> = crds()?.into_iter().chain(grafana::made(top)?).collect();
+    let crds = crds()?;
+    let definitions = kustomize::in_base(&crds);
+    let first: Vec<Made> = crds.into_iter().chain(grafana::made(top)?).collect();
     settle(top, &first, check)?;
     let helm = Helm::provide(top)?;
     chart::lint(top, &helm)?;
     let rendered = chart::rendered(top, &helm)?;
-    let second: Vec<Made> = chart::goldens(&rendered).chain(kustomize::made(&rendered)?).collect();
+    let second: Vec<Made> = chart::goldens(&rendered).chain(kustomize::made(&rendered, &definitions)?).collect();
     settle(top, &second, check)?;
     let all: Vec<&Made> = first.iter().chain(&second).collect();
     left_over(top, &all, check)?;
@@ -55,19 +57,16 @@ pub(crate) fn run(top: &Path, check: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One file for each definition, for `kubectl` and for the chart, and a list of them for Kustomize.
+/// One file for each definition: for `kubectl`, for the chart and for Kustomize, which all want them in their own folder.
 fn crds() -> anyhow::Result<Vec<Made>> {
     let mut made = Vec::new();
-    let mut names = Vec::new();
     for crd in mcdns_api::crd::crds() {
         let name = crd["metadata"]["name"].as_str().context("a definition without a name")?;
         let text = format!("{BANNER}{}", yaml::write(&crd)?);
-        for folder in ["deploy/crds", "deploy/chart/crds"] {
+        for folder in ["deploy/crds", "deploy/chart/crds", kustomize::BASE] {
             made.push(Made::new(format!("{folder}/{name}.yaml"), text.clone()));
         }
-        names.push(format!("{name}.yaml"));
     }
-    made.push(Made::new("deploy/crds/kustomization.yaml", kustomize::list(&names)?));
     Ok(made)
 }
 

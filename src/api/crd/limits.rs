@@ -20,12 +20,11 @@ pub(super) struct DnsEndpointStatus {
 const LONGEST_NAME: u32 = 254;
 /// Largest TTL (RFC 2181 section 8).
 const LARGEST_TTL: u32 = 2_147_483_647;
-/// Hosts in one record. An object may have 1.5 MB, which names of a usual length fill at about 50,000; the rule for
-/// 10,000 of them costs two thirds of what an API server allows for one.
-const MOST_HOSTS: u32 = 10_000;
+/// Hosts in one record: as many as an API server lets the rule for each of them cost.
+const MOST_HOSTS: u32 = 4_000;
 
-/// A name of letters, digits and hyphens, in CEL and RE2.
-const LABEL: &str = "[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?";
+/// Letters, digits and hyphens, in RE2 with letters of either case.
+const LABEL: &str = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
 /// Names of most Kubernetes objects (RFC 1123 subdomains).
 const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 /// Names of namespaces (RFC 1123 labels).
@@ -171,7 +170,7 @@ fn name(pattern: &str, message: &str) -> Value {
     let pattern = pattern.replace('L', LABEL);
     json!({
         "maxLength": LONGEST_NAME,
-        "x-kubernetes-validations": [rule(&format!("self.matches('{pattern}')"), message)],
+        "x-kubernetes-validations": [rule(&format!("self.matches('(?i){pattern}')"), message)],
     })
 }
 
