@@ -7,6 +7,7 @@
 mod console;
 mod fuzz;
 mod instructions;
+mod kubernetes;
 mod process;
 mod rooms;
 mod scan;
