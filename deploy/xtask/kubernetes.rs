@@ -130,27 +130,29 @@ impl Program {
         let go = go.to_string_lossy();
         let Some(module) = self.module else {
             let package = format!("{}@v{}", self.package, self.version);
-            let mut build = self.nice(top, &[&go, "install", "-p", PARALLEL, &package]);
+            let mut build = nice(top, &[&go, "install", "-p", PARALLEL, &package]);
             build.env("GOBIN", draft);
             return build;
         };
         // A server and a client tell each other their versions, which come from here alone.
-        let mut flags = format!("-s -w -X k8s.io/component-base/version.gitVersion=v{}", self.version);
         let mut parts = self.version.split('.');
-        for part in ["gitMajor", "gitMinor"] {
-            flags += &format!(" -X k8s.io/component-base/version.{part}={}", parts.next().unwrap_or_default());
-        }
+        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let version =
+            [("gitVersion", format!("v{}", self.version)), ("gitMajor", major.into()), ("gitMinor", minor.into())];
+        let set = version.map(|(name, value)| format!("-X k8s.io/component-base/version.{name}={value}"));
+        let flags = format!("-s -w {}", set.join(" "));
         let draft = draft.join(self.name);
         let draft = draft.to_string_lossy();
         let arguments = [&*go, "build", "-p", PARALLEL, "-ldflags", &flags, "-o", &draft, self.package];
-        self.nice(&top.join(module), &arguments)
+        nice(&top.join(module), &arguments)
     }
+}
 
-    fn nice(&self, folder: &Path, arguments: &[&str]) -> Command {
-        let mut build = command(folder, "nice", &["-n", "5"]);
-        build.args(arguments).env("GOFLAGS", "-mod=readonly").env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto");
-        build
-    }
+/// A build that leaves a machine usable, and fetches the Go that the sources ask for where it must.
+fn nice(folder: &Path, arguments: &[&str]) -> Command {
+    let mut build = command(folder, "nice", &["-n", "5"]);
+    build.args(arguments).env("GOFLAGS", "-mod=readonly").env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "auto");
+    build
 }
 
 /// Where programs are kept that are built once per user.

@@ -5,6 +5,7 @@
 //! where that is allowed. No step is ever skipped: a missing tool is a failure that says what to do.
 
 mod console;
+mod e2e;
 mod fuzz;
 mod instructions;
 mod kubernetes;
@@ -41,6 +42,9 @@ enum Command {
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
     },
+    /// Run mcdns against real API servers, which are built when they are missing, and break them.
+    #[command(after_help = "Examples:\n  cargo xtask e2e\n  cargo xtask e2e outages::\n  cargo xtask e2e --list")]
+    E2e(e2e::Wanted),
     /// Hold the packages' dependencies against the rules of the rooms.
     CheckRooms,
     /// Build for release, measure speed and memory, and compare with other name servers.
@@ -79,6 +83,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let top = top()?;
     match &arguments.command {
         Command::Test { only } => steps::test(&top, only),
+        Command::E2e(wanted) => e2e::run(&top, wanted),
         Command::CheckRooms => rooms::run(&top),
         Command::Bench(wanted) => steps::bench(&top, wanted),
         Command::Fuzz(wanted) => fuzz::run(&top, wanted),
