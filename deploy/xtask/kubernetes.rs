@@ -44,6 +44,15 @@ struct Program {
 /// Where the sources of Kubernetes are pinned.
 const KUBERNETES: &str = "deploy/xtask/tools/kube-apiserver";
 
+const HELM: Program = Program {
+    name: "helm",
+    version: "3.22.0",
+    package: "helm.sh/helm/v3/cmd/helm",
+    module: None,
+    minutes: "2 minutes",
+    purpose: "renders the chart",
+};
+
 const PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -61,45 +70,41 @@ const PROGRAMS: &[Program] = &[
         minutes: "a minute",
         purpose: "looks at clusters as a user does",
     },
-    Program {
-        name: "helm",
-        version: "3.22.0",
-        package: "helm.sh/helm/v3/cmd/helm",
-        module: None,
-        minutes: "2 minutes",
-        purpose: "renders the chart",
-    },
+    HELM,
 ];
 
 /// The oldest Go that fetches the one that a module asks for by itself.
 const GO_THAT_FETCHES: (u32, u32) = (1, 21);
 /// The Go that is fetched by an older one. Its sum is checked as that of any module.
 const GO: &str = "1.26.8";
-/// Where Go lives by its own instructions, which is on nobody's path by itself.
-const GO_BY_HAND: &str = "/usr/local/go/bin/go";
 /// Builds that go on beside each other, so that a machine stays usable.
 const PARALLEL: &str = "2";
 
 /// Sees to it that every program is there, and says where.
 pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
-    let cache = cache()?;
-    let mut go = None;
     for program in PROGRAMS {
-        let file = program.file(&cache);
-        if !file.is_file() {
-            let found = match go.take() {
-                Some(found) => found,
-                None => provide_go(top, &cache)?,
-            };
-            program.build(top, &file, &found)?;
-            go = Some(found);
-        }
+        let file = program.provide(top)?;
         say(format_args!("  {:<17} {:<25} {}", program.name, file.display(), program.purpose));
     }
     Ok(())
 }
 
+/// Where `helm` is, built now if it is not there.
+pub(crate) fn provide_helm(top: &Path) -> anyhow::Result<PathBuf> {
+    HELM.provide(top)
+}
+
 impl Program {
+    /// Where it is, built now if it is not there.
+    fn provide(&self, top: &Path) -> anyhow::Result<PathBuf> {
+        let cache = cache()?;
+        let file = self.file(&cache);
+        if !file.is_file() {
+            self.build(top, &file, &provide_go(top, &cache)?)?;
+        }
+        Ok(file)
+    }
+
     /// Where it is kept.
     fn file(&self, cache: &Path) -> PathBuf {
         cache.join(format!("{}-{}", self.name, self.version)).join(self.name)
@@ -156,7 +161,7 @@ fn nice(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Where programs are kept that are built once per user.
-pub(crate) fn cache() -> anyhow::Result<PathBuf> {
+fn cache() -> anyhow::Result<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder")?.join("mcdns/tools"))
@@ -165,7 +170,7 @@ pub(crate) fn cache() -> anyhow::Result<PathBuf> {
 /// A Go that builds, or fetches the Go that builds: the one that is installed, Debian's, or one that Debian's fetches.
 fn provide_go(top: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
     let kept = cache.join(format!("go-{GO}/bin/go"));
-    let known = || find("go").or_else(|| Some(PathBuf::from(GO_BY_HAND)).filter(|go| go.is_file()));
+    let known = || find("go").or_else(|| Some(PathBuf::from(tools::GO)).filter(|go| go.is_file()));
     let installed = known().filter(|go| fetches(top, go)).or_else(|| Some(kept.clone()).filter(|go| go.is_file()));
     if let Some(go) = installed {
         return Ok(go);

@@ -135,7 +135,7 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 /// The CoreDNS that is built where there is none.
 const COREDNS: &str = "github.com/coredns/coredns@v1.14.7";
 /// Where Go lives by its own instructions, which is on nobody's path by itself.
-const GO: &str = "/usr/local/go/bin/go";
+pub(crate) const GO: &str = "/usr/local/go/bin/go";
 
 /// Sees to it that everything is there that `who` needs.
 pub(crate) fn provide(top: &Path, who: NeededBy) -> anyhow::Result<()> {

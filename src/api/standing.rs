@@ -84,7 +84,9 @@ fn feed(value: &Value, hasher: &mut DefaultHasher) {
         Value::String(text) => tagged(3, text.as_bytes(), hasher),
         Value::Array(items) => {
             tagged(4, &items.len().to_le_bytes(), hasher);
-            items.iter().for_each(|item| feed(item, hasher));
+            for item in items {
+                feed(item, hasher);
+            }
         }
         Value::Object(map) => {
             // Sorted, since the order of a map's keys says nothing.
