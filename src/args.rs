@@ -81,7 +81,7 @@ pub struct Listening {
     pub admin: Option<SocketAddr>,
 }
 
-/// Flags of the command that observes and answers.
+/// Flags of the commands that answer and know after a restart what they knew before.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Server options")]
 pub struct Server {
@@ -89,7 +89,8 @@ pub struct Server {
     #[command(flatten)]
     pub listening: Listening,
 
-    /// Keep the last observations, serials and the history of changes here, and start from them
+    /// Keep what counts after a restart here, and start from it: the last observations, serials, differences of zones
+    /// for secondaries, the history of changes
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
 }
@@ -144,9 +145,9 @@ pub struct Serve {
     /// Master files, one zone each
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
-    /// Where to answer.
+    /// Flags of a server.
     #[command(flatten)]
-    pub listening: Listening,
+    pub server: Server,
 }
 
 /// Compute once and print to standard output; findings go to standard error.
@@ -294,15 +295,15 @@ impl Arguments {
     /// What the flags and arguments say about settings.
     pub fn flags(&self) -> Flags {
         let none = Server::default();
-        let nowhere = Listening::default();
-        let (directory, server, listening, admin) = match &self.command {
-            Command::Run(run) => (run.directory.as_ref(), &run.server, &run.server.listening, None),
-            Command::Serve(serve) => (None, &none, &serve.listening, None),
-            Command::Settings(settings) => (None, &settings.server, &settings.server.listening, None),
-            Command::Records(records) => (Some(&records.directory), &none, &nowhere, None),
-            Command::Explain(explain) => (explain.directory.as_ref(), &none, &nowhere, explain.admin),
-            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, &nowhere, None),
+        let (directory, server, admin) = match &self.command {
+            Command::Run(run) => (run.directory.as_ref(), &run.server, None),
+            Command::Serve(serve) => (None, &serve.server, None),
+            Command::Settings(settings) => (None, &settings.server, None),
+            Command::Records(records) => (Some(&records.directory), &none, None),
+            Command::Explain(explain) => (explain.directory.as_ref(), &none, explain.admin),
+            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
         };
+        let listening = &server.listening;
         Flags {
             directory: directory.cloned(),
             state_dir: server.state_dir.clone(),
@@ -395,6 +396,8 @@ Examples:
       One zone on 127.0.0.1:5300
   mcdns serve /etc/zones/example.com.zone /etc/zones/example.net.zone --listen 0.0.0.0:53
       Two zones for everybody
+  mcdns serve zones/examples/example.com.zone --state-dir state
+      Secondaries get changes incrementally, also those that were made while it was down
   mcdns serve zones/examples/example.com.zone --listen 127.0.0.1:0 --admin 127.0.0.1:0
       On free ports, which the log names";
 

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod args;
 pub mod commands;
 pub mod federation;
+pub mod generations;
 pub mod manual;
 pub mod output;
 pub mod settings;

@@ -102,16 +102,18 @@ fn a_secondary_follows_by_differences_over_a_clean_end_and_a_kill() {
     assert_eq!(follow(&held, third.server, serial), whole(third.server), "after a kill");
 }
 
+/// A master file with 50 names and some more.
+fn content(serial: u32, more: &str) -> String {
+    let names = (0..50).map(|number| format!("n{number} A 192.0.2.{number}\n")).collect::<Vec<_>>().concat();
+    format!(
+        "$ORIGIN {APEX}.\n$TTL 60\n@ SOA ns1 hostmaster {serial} 3600 600 604800 30\n@ NS ns1\nns1 A 192.0.2.1\n{names}{more}"
+    )
+}
+
 #[test]
 fn a_master_file_that_is_read_again_gives_differences_if_its_serial_has_moved() {
     let scratch = Scratch::new();
     let file = scratch.path("example.com.zone");
-    let content = |serial: u32, more: &str| {
-        let names = (0..50).map(|number| format!("n{number} A 192.0.2.{number}\n")).collect::<Vec<_>>().concat();
-        format!(
-            "$ORIGIN {APEX}.\n$TTL 60\n@ SOA ns1 hostmaster {serial} 3600 600 604800 30\n@ NS ns1\nns1 A 192.0.2.1\n{names}{more}"
-        )
-    };
     fs::write(&file, content(1, "")).expect("written");
     let program = Program::serve(&[Path::new(text(&file))]);
     let held = whole(program.server);
@@ -124,4 +126,139 @@ fn a_master_file_that_is_read_again_gives_differences_if_its_serial_has_moved() 
     program.until_data("new.example.com", &["192.0.2.8"]);
     program.until_log_has("zone-serial");
     assert_eq!(transfer(program.server, "IXFR=1").len(), 2 + whole(program.server).len(), "the whole zone");
+}
+
+/// A master file with a place for the state.
+struct Kept {
+    scratch: Scratch,
+    file: std::path::PathBuf,
+    state: std::path::PathBuf,
+}
+
+impl Kept {
+    fn new(content: &str) -> Self {
+        let scratch = Scratch::new();
+        let (file, state) = (scratch.path("example.com.zone"), scratch.path("state"));
+        fs::write(&file, content).expect("written");
+        Self { scratch, file, state }
+    }
+
+    fn arguments(&self) -> [&str; 8] {
+        let (file, state) = (text(&self.file), text(&self.state));
+        ["serve", file, "--state-dir", state, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+    }
+
+    fn start(&self) -> Program {
+        Program::start(&self.arguments())
+    }
+
+    /// Waits until the copy of the zone on disk has this serial.
+    fn until_copied(&self, serial: u32) {
+        let file = self.state.join("zone-example.com");
+        eventually("the copy is on disk", || match fs::read_to_string(&file) {
+            Ok(content) if content.starts_with(&format!("; mcdns-zone 1 {serial} ")) => Ok(()),
+            other => Err(format!("{serial}: {other:?}")),
+        });
+    }
+}
+
+#[test]
+fn a_master_file_that_changed_while_the_program_was_down_gives_differences() {
+    let kept = Kept::new(&content(1, "old A 192.0.2.6\n"));
+    let first = kept.start();
+    let oldest = whole(first.server);
+    replace(&kept.file, &content(2, "new A 192.0.2.7\n"));
+    first.until_data("new.example.com", &["192.0.2.7"]);
+    assert_eq!(follow(&oldest, first.server, 1), whole(first.server));
+    let old = whole(first.server);
+    first.stop().expect_code(0);
+
+    replace(&kept.file, &content(5, "newer A 192.0.2.8\n"));
+    let second = kept.start();
+    assert_eq!(second.data("newer.example.com"), ["192.0.2.8"]);
+    assert_eq!(follow(&old, second.server, 2), whole(second.server), "from the serial of the copy");
+    assert_eq!(follow(&oldest, second.server, 1), whole(second.server), "from before");
+    let held = whole(second.server);
+    kept.until_copied(5);
+    second.kill();
+
+    // After a kill the copy is there; the differences may lack the last one, and the copy makes up for it.
+    replace(&kept.file, &content(6, ""));
+    let third = kept.start();
+    assert_eq!(follow(&held, third.server, 5), whole(third.server), "after a kill");
+    third.stop().expect_code(0);
+    let fourth = kept.start();
+    assert_eq!(follow(&held, fourth.server, 5), whole(fourth.server), "without a change");
+}
+
+#[test]
+fn a_change_without_a_new_serial_over_a_restart_is_told_and_no_difference() {
+    let kept = Kept::new(&content(1, ""));
+    let first = kept.start();
+    replace(&kept.file, &content(2, "new A 192.0.2.7\n"));
+    first.until_data("new.example.com", &["192.0.2.7"]);
+    first.stop().expect_code(0);
+    replace(&kept.file, &content(2, "new A 192.0.2.8\n"));
+    let second = kept.start();
+    assert!(second.log().contains("zone-serial"), "{}", second.log());
+    assert_eq!(transfer(second.server, "IXFR=1").len(), 2 + whole(second.server).len(), "the whole zone");
+}
+
+#[test]
+fn a_damaged_copy_costs_the_differences_and_nothing_else() {
+    let kept = Kept::new(&content(1, ""));
+    kept.start().stop().expect_code(0);
+    let copy = kept.state.join("zone-example.com");
+    let damaged = fs::read_to_string(&copy).expect("a copy").replace("192.0.2.7", "192.0.2.77");
+    fs::write(&copy, damaged).expect("written");
+    replace(&kept.file, &content(2, "new A 192.0.2.7\n"));
+    let program = kept.start();
+    assert!(program.log().contains("state ignored"), "{}", program.log());
+    assert_eq!(program.data("new.example.com"), ["192.0.2.7"]);
+    assert_eq!(transfer(program.server, "IXFR=1").len(), 2 + whole(program.server).len(), "the whole zone");
+    kept.until_copied(2);
+}
+
+#[test]
+fn two_programs_on_one_state_directory_are_refused() {
+    let kept = Kept::new(&content(1, ""));
+    let first = kept.start();
+    let refused = program::run(&kept.arguments()).expect_code(2);
+    assert!(refused.stderr.contains("is in use by process"), "{}", refused.told());
+    let demo = kept.scratch.copy_of("deploy/demo/two-regions");
+    let run =
+        ["run", text(&demo), "--state-dir", text(&kept.state), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let refused = program::run(&run).expect_code(2);
+    assert!(refused.stderr.contains("is in use by process"), "{}", refused.told());
+    assert!(first.page("/metrics").1.contains("mcdns_state_problems 0"));
+    first.kill();
+    assert_eq!(kept.start().serial(APEX), 1);
+}
+
+#[test]
+fn the_state_is_handed_over_and_had_again_from_a_successor_that_fails() {
+    let kept = Kept::new(&content(1, ""));
+    let settings = kept.scratch.path("settings.yaml");
+    replace(&settings, &format!("version: 1\nserve:\n  handover: {}\n", text(&kept.scratch.path("mcdns.sock"))));
+    let arguments = |file: &Path| {
+        let [_, _, rest @ ..] = kept.arguments();
+        [&["serve", text(file), "--settings", text(&settings)], &rest[..]].concat().join("\n")
+    };
+    let own = arguments(&kept.file);
+    let first = Program::start(&own.lines().collect::<Vec<_>>());
+
+    // A successor without a zone has the state directory for a moment.
+    let broken = kept.scratch.path("broken.zone");
+    replace(&broken, "no zone\n");
+    let failing = arguments(&broken);
+    program::run(&failing.lines().collect::<Vec<_>>()).expect_code(2);
+    first.until_log_has("the state directory is had again");
+    replace(&kept.file, &content(2, "new A 192.0.2.7\n"));
+    first.until_data("new.example.com", &["192.0.2.7"]);
+
+    let second = Program::start(&own.lines().collect::<Vec<_>>());
+    first.until_end().expect_code(0);
+    let answer = transfer(second.server, "IXFR=1");
+    assert_eq!(answer.len(), 5, "a difference of one record: {answer:?}");
+    second.stop().expect_code(0);
 }

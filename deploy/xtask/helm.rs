@@ -1,24 +1,12 @@
-//! Helm, which renders the chart. Debian has none: it is built once per machine through the Go module proxy, and kept in
-//! the user's cache directory.
+//! Helm, which renders the chart.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
-
-use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
 
 use crate::{
-    console::say,
-    process::{command, find, output, run},
-    tools::GO,
+    kubernetes,
+    process::{command, output},
 };
 
-/// The Helm that is built. Goldens are what this one renders; another one that is on the path is not taken, since a
-/// difference between two Helms would look like a difference of the chart.
-const MODULE: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
-/// Where it is kept below the cache directory.
-const PLACE: &str = "mcdns/tools/helm-3.22.0/helm";
 /// The Kubernetes that a chart is rendered for where nobody is asked; Helm's own choice changes with its version.
 const KUBERNETES: &str = "1.35.0";
 
@@ -27,26 +15,10 @@ const KUBERNETES: &str = "1.35.0";
 pub(crate) struct Helm(PathBuf);
 
 impl Helm {
-    /// The one in the cache directory, built now if it is not there.
+    /// The one that is kept for this user, built now if it is not there. Another one that is on the path is not taken:
+    /// goldens are what this one renders, and a difference between two Helms would look like a difference of the chart.
     pub(crate) fn provide(top: &Path) -> anyhow::Result<Self> {
-        let cache = env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-        let cache = cache.or_else(|| env::home_dir().map(|home| home.join(".cache")));
-        let program = cache.context("there is no cache directory: neither XDG_CACHE_HOME nor HOME is set")?.join(PLACE);
-        if program.is_file() {
-            return Ok(Self(program));
-        }
-        let Some(go) = find("go").or_else(|| Some(PathBuf::from(GO)).filter(|go| go.is_file())) else {
-            bail!("Helm is built with Go, which is missing; install Go 1.26 from https://go.dev/dl into /usr/local/go");
-        };
-        let folder = program.parent().context("a program in a folder")?;
-        // Under another name first, so that what was interrupted is not taken for a whole program.
-        let part = folder.join("part");
-        say(format_args!("Helm is missing and is built now with {}, which takes some minutes", go.display()));
-        run(command(top, &go.to_string_lossy(), &["install", MODULE]).env("GOBIN", &part))
-            .context("Helm could not be built; is the Go module proxy reached?")?;
-        fs::rename(part.join("helm"), &program).with_context(|| format!("cannot make {}", program.display()))?;
-        fs::remove_dir(&part).ok();
-        Ok(Self(program))
+        kubernetes::provide_helm(top).map(Self)
     }
 
     /// Fails where the chart is not as a chart should be, with these values.

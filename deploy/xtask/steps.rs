@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    generate, instructions,
+    generate, instructions, kubernetes,
     process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan,
     tools::{self, NeededBy},
@@ -177,7 +177,7 @@ impl Step {
 
     fn run(self, top: &Path, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Tools => tools::provide(top, NeededBy::Tests),
+            Self::Tools => tools::provide(top, NeededBy::Tests).and_then(|()| kubernetes::provide(top)),
             Self::Scan => scan::run(top),
             Self::Format => run(&mut cargo(top, &["fmt", "--all", "--check"])),
             Self::Rooms => rooms::run(top),

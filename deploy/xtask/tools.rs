@@ -100,6 +100,18 @@ const PACKAGES: &[Package] = &[
         purpose: "makes the database of that secondary",
         needed_by: NeededBy::Tests,
     },
+    Package {
+        name: "etcd-server",
+        program: "etcd",
+        purpose: "keeps what API servers of tests are told",
+        needed_by: NeededBy::Tests,
+    },
+    Package {
+        name: "faketime",
+        program: "faketime",
+        purpose: "lets the clock of one program jump",
+        needed_by: NeededBy::Tests,
+    },
     Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers", needed_by: NeededBy::Benchmarks },
 ];
 
@@ -163,6 +175,17 @@ pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<Option<PathBuf>> {
     say(format_args!("CoreDNS is missing and is built now, which takes some minutes"));
     let built = run(command(top, &go.to_string_lossy(), &["install", COREDNS]).env("GOBIN", &folder));
     Ok(built.inspect_err(|error| say(format_args!("{error:#}"))).is_ok().then_some(folder))
+}
+
+/// Installs Debian's Go.
+pub(crate) fn provide_go(top: &Path) -> anyhow::Result<()> {
+    const GO: Package = Package {
+        name: "golang-go",
+        program: "go",
+        purpose: "builds what Debian does not have",
+        needed_by: NeededBy::Tests,
+    };
+    install(top, &[GO])
 }
 
 /// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.

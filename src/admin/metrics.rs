@@ -12,6 +12,7 @@ use std::{
 use anyhow::Result;
 use mcdns_core::{answer::Snapshot, check::Severity};
 use mcdns_serve::Counters;
+use mcdns_state::StateStatus;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::{Sources, families::Families, server_metrics};
@@ -110,6 +111,7 @@ impl Metrics {
         &self,
         snapshot: &Snapshot,
         federation: Option<&Federation>,
+        state: Option<&StateStatus>,
         sources: &Sources,
     ) -> Result<String> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
@@ -124,11 +126,10 @@ impl Metrics {
         self.stale_sources.set(number(sources.stale.len()));
         if let Some(federation) = federation {
             self.records.set(number(federation.engine().record_keys().count()));
-            if let Some(state) = federation.state() {
-                let status = state.status();
-                self.state_problems.set(number(status.problems.len()));
-                self.state_waiting.set(number(status.waiting));
-            }
+        }
+        if let Some(state) = state {
+            self.state_problems.set(number(state.problems.len()));
+            self.state_waiting.set(number(state.waiting));
         }
         let mut families = Families::default();
         server_metrics::collect(&self.counters, snapshot, &mut families);

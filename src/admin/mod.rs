@@ -31,6 +31,7 @@ use mcdns_core::{
     dns::{OwnerName, RecordType},
 };
 use mcdns_serve::{Server, SnapshotStore};
+use mcdns_state::{StateDirectory, StateStatus};
 use serde::Deserialize;
 
 use crate::{commands::explain::explained, federation::Federation, output::plural};
@@ -46,6 +47,8 @@ pub struct Admin {
     federation: Option<Arc<Mutex<Federation>>>,
     metrics: Metrics,
     sources: Mutex<Sources>,
+    /// State directory of master files; that of a federation is there.
+    state: Mutex<Option<Arc<StateDirectory>>>,
 }
 
 /// How the sources are.
@@ -78,7 +81,12 @@ impl Admin {
         let metrics = Metrics::new(server.counters().clone())?;
         let (vitals, transfers) = (server.vitals().clone(), Arc::clone(store.transfers()));
         metrics.add(move |families| vitals::collect(&vitals, &transfers, families));
-        Ok(Self { store, federation, metrics, sources: Mutex::default() })
+        Ok(Self { store, federation, metrics, sources: Mutex::default(), state: Mutex::default() })
+    }
+
+    /// Says where the state of master files is kept.
+    pub fn set_state(&self, state: Option<Arc<StateDirectory>>) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// Says how the sources are.
@@ -93,6 +101,12 @@ impl Admin {
 
     fn sources(&self) -> Sources {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn state(&self) -> Option<StateStatus> {
+        let of_federation = self.federation().and_then(|federation| federation.state().cloned());
+        let state = of_federation.or_else(|| self.state.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        state.map(|state| state.status())
     }
 
     fn federation(&self) -> Option<MutexGuard<'_, Federation>> {
@@ -149,9 +163,10 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         format!("ready: {} at generation {generation}", plural(zones, "zone"))
     }];
     lines.extend(sources.stale.iter().map(|stale| format!("stale: {stale}")));
-    if let Some(state) = admin.federation().and_then(|federation| federation.state().cloned()) {
-        let problems = state.status().problems;
-        lines.extend(problems.iter().map(|problem| format!("state: {}: {}", problem.path.display(), problem.reason)));
+    if let Some(state) = admin.state() {
+        lines.extend(
+            state.problems.iter().map(|problem| format!("state: {}: {}", problem.path.display(), problem.reason)),
+        );
     }
     let code = if zones == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, lines.join("\n") + "\n").into_response()
@@ -159,7 +174,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
 
 async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
     let sources = admin.sources();
-    match admin.metrics.exposition(&admin.store.load(), admin.federation().as_deref(), &sources) {
+    let state = admin.state();
+    match admin.metrics.exposition(&admin.store.load(), admin.federation().as_deref(), state.as_ref(), &sources) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
     }

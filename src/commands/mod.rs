@@ -6,12 +6,14 @@ mod ask;
 mod check;
 mod delegation;
 pub(crate) mod explain;
+mod kept;
 mod load;
 mod lookup;
 mod records;
 mod reload;
 mod run;
 mod serve;
+mod state;
 mod zone_files;
 
 use std::{collections::BTreeMap, io, process::ExitCode, sync::Arc};

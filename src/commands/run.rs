@@ -10,7 +10,6 @@
 use std::{
     collections::BTreeSet,
     future::Future,
-    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,7 +20,7 @@ use mcdns_core::{
     check::Finding,
     model::{Object, ObjectKey, Observation},
 };
-use mcdns_serve::{Condition, Predecessor, Server};
+use mcdns_serve::{Condition, Server};
 use mcdns_sources::{
     directory::{Batch, Directory},
     hosts::HostsFile,
@@ -39,6 +38,7 @@ use super::{
     core_options, load,
     reload::Reload,
     say_ignored,
+    state::{self, Successor, TAKE_BACK, Wish},
     zone_files::Watched,
 };
 use crate::{
@@ -52,9 +52,6 @@ use crate::{
 const WAITING: usize = 64;
 /// Findings are looked for this long after a change: all records are gone through, so not for each change.
 const TELL: Duration = Duration::from_secs(2);
-
-/// Pause between tries to have the state directory again that a failed successor took.
-const TAKE_BACK: Duration = Duration::from_millis(100);
 
 /// Everything that runs.
 struct Running {
@@ -76,30 +73,6 @@ struct Running {
     paused: bool,
     /// When to try to have the state directory again; none where it was never let go.
     take_back_at: Option<Instant>,
-}
-
-/// What a successor wants of the loop.
-enum Wish {
-    /// The state directory.
-    Release(std::sync::mpsc::Sender<Result<(), String>>),
-    /// It failed: everything as before.
-    Resume,
-}
-
-/// Hands the wishes of a successor to the loop.
-struct Successor(mpsc::Sender<Wish>);
-
-impl Predecessor for Successor {
-    fn release(&mut self) -> io::Result<()> {
-        let (done, released) = std::sync::mpsc::channel();
-        self.0.blocking_send(Wish::Release(done)).map_err(io::Error::other)?;
-        released.recv().map_err(io::Error::other)?.map_err(io::Error::other)
-    }
-
-    fn resume(&mut self) {
-        // Where the loop has ended there is nothing to go on with.
-        let _ = self.0.blocking_send(Wish::Resume);
-    }
 }
 
 /// Runs until a signal ends it.
@@ -208,12 +181,10 @@ async fn observe_and_answer(settings: Settings, path: &Path, output: Output) -> 
 
 /// Opens the state directory, if one is set, and takes up what is in it.
 fn recover(federation: &mut Federation, settings: &Settings) -> Result<Vec<(ObjectKey, Arc<Object>)>> {
-    let Some(path) = &settings.state_dir.value else { return Ok(Vec::new()) };
-    let (state, recovered, warnings) = StateDirectory::open(path, settings.history.value)?;
-    for warning in warnings {
-        tracing::warn!(file = %warning.file.display(), line = warning.line, reason = warning.reason, "state ignored");
+    match state::open(settings)? {
+        Some((state, recovered)) => federation.recover(state, recovered),
+        None => Ok(Vec::new()),
     }
-    federation.recover(Arc::new(state), recovered)
 }
 
 /// The first look at the directory. Where it cannot be read and something is known from before, that is served.
@@ -467,11 +438,8 @@ impl Running {
 
     fn finish(self) {
         let state = self.federation().state().cloned();
-        if let Some(state) = state
-            && let Err(error) = state.shutdown()
-        {
-            let error = anyhow::Error::from(error);
-            tracing::error!(error = format!("{error:#}"), "the state directory could not be closed");
+        if let Some(state) = state {
+            state::close(&state);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +15,18 @@ use mcdns_core::{
     dns::OwnerName,
 };
 use mcdns_serve::{SnapshotStore, TransferHistory};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
 
 use super::{
     Outcome,
     answering::Opening,
+    kept::Kept,
     reload::Reload,
     run::stop_signal,
+    state::Successor,
     zone_files::{self, Watched},
 };
 use crate::{
@@ -28,6 +34,9 @@ use crate::{
     output::Output,
     settings::Settings,
 };
+
+/// How long a loop may sleep that waits for a successor and for nothing else.
+const LENT: Duration = Duration::from_secs(2);
 
 /// Master files and the zones that they give.
 struct Files {
@@ -38,7 +47,9 @@ struct Files {
 
 /// Serves until a signal ends it.
 pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> Result<Outcome> {
+    // First, since a predecessor has the state directory.
     let opening = Opening::new(settings)?;
+    let mut kept = Kept::open(settings)?;
     let progress = output.progress("reading master files");
     let watched = Watched::new(paths.iter().cloned());
     let mut files = Files { watched, zones: BTreeMap::new(), snapshot: Snapshot::default() };
@@ -47,14 +58,18 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
         findings.extend(files.load(path)?);
     }
+    let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
+    for path in paths {
+        findings.extend(files.follow(path, None, store.transfers(), &mut kept));
+    }
     progress.finish_and_clear();
     output.findings(&findings);
     if files.zones.is_empty() {
         bail!("no file gives a zone that can be served");
     }
-    let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
     let mut reload = Reload::new(settings);
-    let mut answering = opening.start(settings, &store, reload.policy(), ())?;
+    let (successor, mut wishes) = mpsc::channel(1);
+    let mut answering = opening.start(settings, &store, reload.policy(), Successor(successor))?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
     let zones: Vec<&str> = apexes.iter().map(String::as_str).collect();
     for place in answering.places(settings) {
@@ -66,6 +81,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         admin.set_sources(Sources { stale: Vec::new(), findings });
     };
     tell(&admin, &reload);
+    admin.set_state(kept.state());
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         if let Some(listener) = answering.open_admin(settings).await? {
             output.say(&format!("admin http://{}/readyz", listener.local_addr()?));
@@ -74,24 +90,37 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         let mut taken_over = std::pin::pin!(answering.taken_over());
         let mut hangup = signal(SignalKind::hangup())?;
         let mut stop = std::pin::pin!(stop_signal()?);
+        // Now that it answers: to write what a million names hold takes a moment.
+        kept.write();
         loop {
-            let wait = files.watched.until_look().unwrap_or_default().min(answering.until_look());
+            let look = if kept.is_lent() { Some(LENT) } else { files.watched.until_look() };
+            let wait = [Some(answering.until_look()), look, kept.until_take_back()].into_iter().flatten().min();
             tokio::select! {
                 () = &mut stop => return anyhow::Ok(()),
                 () = &mut taken_over => return Ok(()),
-                _ = hangup.recv() => {
+                Some(wish) = wishes.recv() => {
+                    kept.make_way(wish, settings);
+                    admin.set_state(kept.state());
+                }
+                _ = hangup.recv(), if !kept.is_lent() => {
                     reload.read(answering.server());
                     tell(&admin, &reload);
-                    files.look(&store, true, output);
+                    files.look(&store, true, &mut kept, output);
                 }
-                () = tokio::time::sleep(wait) => {
+                () = tokio::time::sleep(wait.unwrap_or_default()) => {
                     answering.look();
-                    files.look(&store, false, output);
+                    if let Some(state) = kept.take_back(settings) {
+                        admin.set_state(Some(state));
+                    }
+                    if !kept.is_lent() && files.watched.until_look().is_some_and(|wait| wait.is_zero()) {
+                        files.look(&store, false, &mut kept, output);
+                    }
                 }
             }
         }
     })?;
     answering.end();
+    kept.finish();
     Ok(Outcome::Fine)
 }
 
@@ -129,37 +158,29 @@ impl Files {
         self.snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
     }
 
-    /// Keeps what changed in a zone for incremental transfers. A finding if secondaries would not notice.
-    fn note_difference(
+    /// Follows what a file gives now, after the zone that it gave before: that one, or what was served before the
+    /// restart. A finding if secondaries would not notice.
+    fn follow(
         &self,
         path: &Path,
-        before: &Arc<AuthoritativeZone>,
+        before: Option<Arc<AuthoritativeZone>>,
         transfers: &TransferHistory,
+        kept: &mut Kept,
     ) -> Option<Finding> {
-        let Some(zone) = self.zone(before.apex()) else {
-            transfers.forget(before.apex());
-            return None;
-        };
-        if Arc::ptr_eq(before, zone) {
-            return None;
-        }
-        let difference = ZoneDifference::between(before, zone);
-        let (old, new) = (before.soa().serial, zone.soa().serial);
-        if old < new {
-            transfers.record(Arc::new(difference), zone);
-            return None;
-        }
-        if difference.is_empty() && before.soa() == zone.soa() {
-            return None;
-        }
-        transfers.forget(before.apex());
-        let message = format!("{} has changed and its serial, {new} after {old}, has not moved forward", before.apex());
-        let finding = Finding::new(FindingCode::ZoneSerial, message).at(&path.display().to_string().into(), 0, 0);
-        Some(finding.help("raise the serial with each change: secondaries fetch a zone when it has"))
+        let zone = self.zones.get(path).and_then(|apex| self.zone(apex))?;
+        let before = before.filter(|before| {
+            let stays = before.apex() == zone.apex();
+            if !stays {
+                transfers.forget(before.apex());
+            }
+            stays
+        });
+        let before = before.or_else(|| kept.take_up(zone, transfers))?;
+        note_difference(path, &before, zone, transfers, kept)
     }
 
     /// Reads again what has changed.
-    fn look(&mut self, store: &SnapshotStore, all: bool, output: Output) {
+    fn look(&mut self, store: &SnapshotStore, all: bool, kept: &mut Kept, output: Output) {
         for path in self.watched.changed(all) {
             let before = self.zones.get(&path).and_then(|apex| self.zone(apex)).cloned();
             let mut findings = match self.load(&path) {
@@ -170,12 +191,38 @@ impl Files {
                     continue;
                 }
             };
-            if let Some(before) = before {
-                findings.extend(self.note_difference(&path, &before, store.transfers()));
-            }
+            findings.extend(self.follow(&path, before, store.transfers(), kept));
             output.findings(&findings);
             tracing::info!(file = %path.display(), "master file read again");
             store.store(self.snapshot.clone());
         }
+        kept.write();
     }
+}
+
+/// Keeps what changed in a zone for incremental transfers. A finding if secondaries would not notice.
+fn note_difference(
+    path: &Path,
+    before: &Arc<AuthoritativeZone>,
+    zone: &Arc<AuthoritativeZone>,
+    transfers: &TransferHistory,
+    kept: &mut Kept,
+) -> Option<Finding> {
+    if Arc::ptr_eq(before, zone) {
+        return None;
+    }
+    let difference = ZoneDifference::between(before, zone);
+    let (old, new) = (before.soa().serial, zone.soa().serial);
+    if old < new {
+        kept.record(difference, zone, transfers);
+        return None;
+    }
+    if difference.is_empty() && before.soa() == zone.soa() {
+        return None;
+    }
+    transfers.forget(before.apex());
+    kept.note(zone);
+    let message = format!("{} has changed and its serial, {new} after {old}, has not moved forward", before.apex());
+    let finding = Finding::new(FindingCode::ZoneSerial, message).at(&path.display().to_string().into(), 0, 0);
+    Some(finding.help("raise the serial with each change: secondaries fetch a zone when it has"))
 }

@@ -69,7 +69,7 @@ pub use sockets::{BindError, raise_file_limit};
 pub use store::{SnapshotReader, SnapshotStore};
 pub use streams::CertificateError;
 pub use taps::{TapError, TapStore, TapTotals};
-pub use transfer::{Transfer, TransferHistory, TransferLimits, TransferTotals};
+pub use transfer::{PublishedZones, Transfer, TransferHistory, TransferLimits, TransferTotals};
 pub use tsig::{
     Algorithm, AnswerCheck, AnswerError, Key, KeyRing, MacLengthError, Refusal, Signer, TsigError, TsigFailures,
     TsigTotals, UnknownAlgorithm,

@@ -15,11 +15,13 @@
 //! | `serials` | SOA serials |
 //! | `history-00000001` … | change history |
 //! | `differences-00000001` … | differences of zones, for incremental transfers |
+//! | `zone-example.com` … | copies of zones whose master file may change while the program is down |
 //! | `*.damaged-1` … | files that could not be used, set aside for a person |
 //!
 //! Invariants:
 //!
-//! * The caller never waits for the disk, except in [`Serials`] once in a thousand changes.
+//! * The caller never waits for the disk, except in [`Serials`] once in a thousand changes and for
+//!   [copies of zones](StateDirectory::write_zone).
 //! * What was recorded is on disk within a second, at a cost that follows the change, not the size of the whole.
 //! * Damage costs the damaged lines alone. It is reported and never keeps the program from starting.
 //! * A disk that fails is reported once, tried again, and never keeps the program from serving.
@@ -35,6 +37,7 @@ mod segments;
 mod serials;
 mod status;
 mod writer;
+mod zones;
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +54,8 @@ use std::{
 };
 
 use mcdns_core::{
-    dns::OwnerName,
+    answer::AuthoritativeZone,
+    dns::{OwnerName, Serial},
     model::{Object, ObjectKey, Observation},
 };
 use thiserror::Error;
@@ -193,6 +197,36 @@ impl StateDirectory {
         if published.is_kept() {
             self.queue.push_difference(Arc::new(published));
         }
+    }
+
+    /// Writes what a zone holds now, with its digest, in place of the copy before; see [`StateDirectory::read_zone`].
+    /// Waits for the disk, and is for programs that have just read the whole zone from there. False, and a problem of the
+    /// [status](StateDirectory::status), where the disk fails: try again.
+    pub fn write_zone(&self, zone: &AuthoritativeZone, digest: u128) -> bool {
+        let path = zones::path(&self.path, zone.apex());
+        match zones::write(&path, zone, digest) {
+            Ok(()) => self.queue.status.works(Area::Zones),
+            Err(ref error) => {
+                self.queue.status.fails(Area::Zones, &path, error);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Serial and digest of the copy of a zone, without reading the rest of it; none if there is no copy.
+    pub fn zone_mark(&self, apex: &OwnerName) -> Option<(Serial, u128)> {
+        zones::mark(&zones::path(&self.path, apex))
+    }
+
+    /// What a zone held when a copy of it was written last, with its digest; none if there is no copy, or with a warning
+    /// if it is damaged.
+    pub fn read_zone(
+        &self,
+        apex: &OwnerName,
+        warnings: &mut Vec<StateWarning>,
+    ) -> Option<(Arc<AuthoritativeZone>, u128)> {
+        zones::read(&zones::path(&self.path, apex), apex, warnings)
     }
 
     /// How it is doing, for readiness and metrics.

@@ -1,4 +1,4 @@
-//! The form of every file here: lines of `crc32-hex SPACE json`, the first one a header.
+//! The form of every file here but the copies of zones: lines of `crc32-hex SPACE json`, the first one a header.
 //!
 //! A checksum per line keeps damage small: whatever happened to a line, the ones around it count. Text keeps
 //! the files readable for a person with `less` in a bad night.

@@ -24,6 +24,8 @@ pub enum Area {
     Serials,
     /// Differences of zones.
     Differences,
+    /// Copies of zones.
+    Zones,
 }
 
 /// Something that cannot be written. It is tried again; serving goes on.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use nix::time::ClockId;
 use rustix::{
     process::{Pid, Signal, kill_process},
     thread::{CpuSet, sched_setaffinity},
@@ -73,21 +74,29 @@ impl Server {
     }
 
     /// Seconds of processor time that it and its children have used.
+    ///
+    /// To the nanosecond, with threads that have ended; a child that has ended takes its time with it.
     pub(crate) fn processor_time(&self) -> anyhow::Result<f64> {
-        let ticks: u64 = tree(self.child.id()).into_iter().filter_map(ticks_of).sum();
-        Ok(seconds_of(ticks, ticks_per_second()?))
+        let times: Vec<Duration> = tree(self.child.id()).into_iter().filter_map(time_of_process).collect();
+        if times.is_empty() {
+            bail!("{} has no clock of its processor time", self.name);
+        }
+        Ok(times.iter().sum::<Duration>().as_secs_f64())
     }
 
     /// The same of its threads whose names begin so; an error if there are none.
+    ///
+    /// A thread that ends takes its time with it, so this is for threads that last as long as the server. What a
+    /// thread has used is booked when it sleeps and at each tick of the scheduler: up to 10 ms late while it works.
     pub(crate) fn time_of_threads(&self, name: &str) -> anyhow::Result<f64> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
-        let stats = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-        let ticks: Vec<u64> =
-            stats.filter(|stat| name_in(stat).starts_with(name)).filter_map(|stat| ticks_in(&stat)).collect();
-        if ticks.is_empty() {
+        let read = |task: &fs::DirEntry, file| fs::read_to_string(task.path().join(file)).ok();
+        let named = tasks.flatten().filter(|task| read(task, "comm").is_some_and(|comm| comm.starts_with(name)));
+        let times: Vec<Duration> = named.filter_map(|task| time_in(&read(&task, "schedstat")?)).collect();
+        if times.is_empty() {
             bail!("{} has no thread whose name begins with {name}", self.name);
         }
-        Ok(seconds_of(ticks.iter().sum(), ticks_per_second()?))
+        Ok(times.iter().sum::<Duration>().as_secs_f64())
     }
 
     /// Memory of it and its children in MiB; what several share is divided among them.
@@ -154,30 +163,16 @@ fn tree(pid: u32) -> Vec<u32> {
     all
 }
 
-/// Processor time of one process, user and system, as the kernel counts it.
-fn ticks_of(pid: u32) -> Option<u64> {
-    ticks_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+/// Processor time of one process, user and system: its clock has nanoseconds, where `/proc/PID/stat` has ticks of 10 ms,
+/// too coarse for some thousand queries a second, and `/proc/PID/schedstat` knows the main thread alone.
+fn time_of_process(pid: u32) -> Option<Duration> {
+    let pid = nix::unistd::Pid::from_raw(pid.try_into().ok()?);
+    Some(ClockId::pid_cpu_clock_id(pid).ok()?.now().ok()?.into())
 }
 
-/// Fields 14 and 15 of a file `stat`, counted from behind the name, which may hold anything.
-fn ticks_in(stat: &str) -> Option<u64> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
-}
-
-/// The name in a file `stat`: field 2, in parentheses.
-fn name_in(stat: &str) -> &str {
-    stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).map_or("", |(name, _)| name)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "ticks of some seconds are far below what a double holds exactly")]
-fn seconds_of(ticks: u64, per_second: u64) -> f64 {
-    ticks as f64 / per_second as f64
-}
-
-fn ticks_per_second() -> anyhow::Result<u64> {
-    let output = Command::new("getconf").arg("CLK_TCK").output().context("`getconf` cannot be started")?;
-    String::from_utf8_lossy(&output.stdout).trim().parse().context("`getconf CLK_TCK` gives no number")
+/// Time on a processor in a file `schedstat`: the first of three fields, in nanoseconds.
+fn time_in(schedstat: &str) -> Option<Duration> {
+    Some(Duration::from_nanos(schedstat.split_whitespace().next()?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -196,27 +191,53 @@ mod tests {
         assert!(error.to_string().contains("exit status: 3") && error.to_string().ends_with("port in use"), "{error}");
     }
 
+    /// A shell that works for as long as it takes, and then waits.
+    fn busy(script: &str, folder: &Path) -> Server {
+        let arguments = ["-c".to_owned(), format!("i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done {script}")];
+        let address = free_address().expect("a port");
+        Server::start(Path::new("/bin/sh"), &arguments, address, None, &folder.join("log")).expect("it starts")
+    }
+
+    /// Waits until so many seconds are measured.
+    fn wait_for(seconds: f64, mut measure: impl FnMut() -> f64) {
+        let started = Instant::now();
+        while measure() < seconds {
+            assert!(started.elapsed() < Duration::from_secs(30), "a busy process has not used {seconds} s");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     #[test]
-    fn name_and_time_of_a_thread_are_read_whatever_it_is_called() {
-        let stat = "7 (udp-0 (a) b) S 1 7 7 0 -1 4194304 0 0 0 0 30 12 0 0 20 0 1 0";
-        assert_eq!(name_in(stat), "udp-0 (a) b");
-        assert_eq!(ticks_in(stat), Some(42));
-        assert_eq!((name_in("7"), ticks_in("7 (a) S 1")), ("", None));
+    fn the_time_of_a_thread_is_in_nanoseconds() {
+        assert_eq!(time_in("31725807 28432221 69\n"), Some(Duration::from_nanos(31_725_807)));
+        assert_eq!((time_in(""), time_in("udp-0")), (None, None));
+    }
+
+    #[test]
+    fn threads_are_told_by_the_beginning_of_their_names() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = busy("; sleep 30", folder.path());
+        // Its name is its own a moment after it has started.
+        wait_for(0.001, || server.time_of_threads("sh").unwrap_or_default());
+        let error = server.time_of_threads("udp-").expect_err("there is none");
+        assert_eq!(error.to_string(), "sh has no thread whose name begins with udp-");
+    }
+
+    #[test]
+    fn time_is_finer_than_a_tick() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = busy("; sleep 30", folder.path());
+        wait_for(0.001, || server.processor_time().expect("it is measured"));
+        let hundredths = server.processor_time().expect("it is measured") * 100.0;
+        assert!((hundredths - hundredths.round()).abs() > 1e-6, "{hundredths} ticks");
     }
 
     #[test]
     fn time_and_memory_of_children_count() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let script = "i=0; while [ $i -lt 1000000 ]; do i=$((i+1)); done & wait; sleep 30".to_owned();
-        let arguments = ["-c".to_owned(), script];
-        let address = free_address().expect("a port");
-        let server = Server::start(Path::new("/bin/sh"), &arguments, address, None, &folder.path().join("log"))
-            .expect("it starts");
-        let started = Instant::now();
-        while server.processor_time().expect("it is measured") == 0.0 {
-            assert!(started.elapsed() < Duration::from_secs(20), "a busy child has used no time");
-            thread::sleep(Duration::from_millis(5));
-        }
+        let server = busy("& wait; sleep 30", folder.path());
+        // What the shell itself needs is a few milliseconds; its child counts to 1,000,000.
+        wait_for(0.02, || server.processor_time().expect("it is measured"));
         assert!(server.memory() > 0.0);
     }
 }

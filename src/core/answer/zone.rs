@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     check::zone::ZoneContents,
-    dns::{OwnerName, RecordType},
+    dns::{OwnerName, RecordType, Serial},
 };
 
 use super::{
@@ -48,6 +48,13 @@ impl AuthoritativeZone {
     /// The SOA, which is no part of any [`Entry`].
     pub fn soa(&self) -> &Soa {
         &self.apex.soa
+    }
+
+    /// The same zone with another serial.
+    #[must_use]
+    pub fn with_serial(&self, serial: Serial) -> Self {
+        let soa = Soa { serial, ..self.apex.soa.clone() };
+        Self { apex: Arc::new(Apex::new(&self.apex.name, self.apex.hash, &soa)), ..self.clone() }
     }
 
     /// Labels of the level names.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::NameChange;
+use super::update::NameChange;
 use crate::{
     answer::{Patch, PatchError, Snapshot, ZonePatch},
     dns::OwnerName,

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{NameChange, Update};
+use super::update::{NameChange, Update};
 use crate::{
-    answer::{Entry, Snapshot, Soa},
+    answer::{AuthoritativeZone, Entry, Levels, Snapshot, Soa},
     dns::{OwnerName, Serial},
 };
 
@@ -34,13 +34,24 @@ impl ZoneDigests {
     /// Digest of everything in the zone but the serial; none if it is not in the snapshot.
     pub fn of(&self, apex: &OwnerName, snapshot: &Snapshot) -> Option<u128> {
         let zone = snapshot.zone(apex)?;
-        let mut hash = Fnv::default();
-        let soa = Soa { serial: Serial(0), ..zone.soa().clone() };
-        for text in [format!("{soa:?}"), format!("{:?}", zone.levels())] {
-            hash.add(text.as_bytes());
-        }
-        Some(self.entries.get(apex).copied().unwrap_or_default().wrapping_add(hash.0))
+        let entries = self.entries.get(apex).copied().unwrap_or_default();
+        Some(entries.wrapping_add(head_hash(zone.soa(), zone.levels())))
     }
+}
+
+/// The same of one zone as a whole. Costs as much as it has names.
+pub fn zone_digest(zone: &AuthoritativeZone) -> u128 {
+    let entries = zone.entries().map(|(owner, entry)| entry_hash(&owner, Some(&entry)));
+    entries.fold(head_hash(zone.soa(), zone.levels()), u128::wrapping_add)
+}
+
+fn head_hash(soa: &Soa, levels: &Levels) -> u128 {
+    let mut hash = Fnv::default();
+    let soa = Soa { serial: Serial(0), ..soa.clone() };
+    for text in [format!("{soa:?}"), format!("{levels:?}")] {
+        hash.add(text.as_bytes());
+    }
+    hash.0
 }
 
 fn entry_hash(owner: &OwnerName, entry: Option<&Entry>) -> u128 {

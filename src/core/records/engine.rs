@@ -24,6 +24,7 @@ use super::{
     foreign::Foreign,
     hold::{Counts, Holds},
     host_users::HostUsers,
+    update::{NameChange, Update},
     wire::{NameMap, alias_rrset},
     zones::Zones,
 };
@@ -31,9 +32,7 @@ use crate::{
     answer::{Entry, Levels, Patch, PatchError, Snapshot, Soa, Zone, ZonePatch},
     check::Finding,
     dns::{OwnerName, Rrset, Serial, Ttl},
-    model::{
-        ClusterName, Fact, Kind, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched,
-    },
+    model::{ClusterName, Fact, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
     steering::Target,
 };
 
@@ -85,40 +84,18 @@ pub(crate) struct RecordState {
     pub(super) findings: Vec<Finding>,
 }
 
-/// The result of observations.
-#[derive(Debug, Default)]
-pub struct Update {
-    /// What changes in the answers; already applied to [`Engine::snapshot`].
-    pub patch: Patch,
-    /// What was taken in: the observations given, without removals that are held, with those set free.
-    pub accepted: Vec<Observation>,
-    /// Each name that changed, with what it held before; in canonical order.
-    pub changes: Vec<NameChange>,
-    /// What the snapshot refused of the patch, which would be a fault of this room; the names concerned stay as they
-    /// were.
-    pub refused: Vec<PatchError>,
-    /// True if [`Engine::host_names`] gives other names than before.
-    pub host_names_changed: bool,
-}
-
-/// What became of one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NameChange {
-    /// Zone.
-    pub apex: OwnerName,
-    /// Name.
-    pub owner: OwnerName,
-    /// Before; none if there was no entry.
-    pub before: Option<Entry>,
-    /// After; none if there is no entry.
-    pub after: Option<Entry>,
-}
-
 /// Names to compose again, by zone. A name can stand in two zones: at and below a delegation.
 #[derive(Debug)]
 enum Affected {
     All,
     Names(BTreeSet<OwnerName>),
+}
+
+/// What a record that is computed anew may change.
+struct AffectedSets<'a> {
+    names: &'a mut BTreeSet<OwnerName>,
+    /// Records that claim one of its names too.
+    rivals: &'a mut BTreeSet<RecordKey>,
 }
 
 impl Engine {
@@ -192,14 +169,16 @@ impl Engine {
             (Vec::new(), false)
         };
         let domains_touched = touched.iter().any(|touched| matches!(touched, Touched::Domain(_)));
-        let affected = if first || levels_changed || domains_touched {
+        if first || levels_changed || domains_touched {
             self.zones = Zones::build(&self.model, &self.options, &self.clusters.levels);
             self.recompute_everything();
-            Affected::All
-        } else {
-            self.recompute(&touched, &clusters)
-        };
-        self.update(affected, accepted)
+            let update = self.update(Affected::All, accepted);
+            return Update { all_records: true, ..update };
+        }
+        let (names, records) = self.recompute(&touched, &clusters);
+        let update = self.update(Affected::Names(names), accepted);
+        // The entry of a cluster stands in the status of every record.
+        Update { records, all_records: clusters_touched || grace_over, ..update }
     }
 
     /// Replaces what is set, for instance when a master file changed; everything is computed anew.
@@ -208,7 +187,8 @@ impl Engine {
         self.clusters.refresh(&self.model, &self.options, now);
         self.zones = Zones::build(&self.model, &self.options, &self.clusters.levels);
         self.recompute_everything();
-        self.update(Affected::All, Vec::new())
+        let update = self.update(Affected::All, Vec::new());
+        Update { all_records: true, ..update }
     }
 
     /// Puts what differs into the snapshot.
@@ -216,7 +196,8 @@ impl Engine {
         let (patch, changes) = self.difference(affected);
         let Accepted { snapshot, patch, changes, refused } = accept(&self.snapshot, patch, changes);
         self.snapshot = snapshot;
-        Update { patch, accepted, changes, refused, host_names_changed: self.host_users.settle() }
+        let host_names_changed = self.host_users.settle();
+        Update { patch, accepted, changes, refused, host_names_changed, ..Update::default() }
     }
 
     /// Gives a zone of the snapshot and of `patch`, which led to it, the SOA with this serial.
@@ -270,6 +251,19 @@ impl Engine {
         Some(zone.static_zone.as_ref()?.soa.serial)
     }
 
+    /// Name of the Domain that the zone `apex` belongs to (the oldest of several), in the system namespace; none for a
+    /// zone of static records alone.
+    pub fn domain_of(&self, apex: &OwnerName) -> Option<&Arc<str>> {
+        self.zones.by_apex(apex)?.domains.first().map(|domain| &domain.name)
+    }
+
+    /// Apex of the zone that this Domain of the system namespace stands for: none if there is none, or if an older
+    /// Domain has the same one.
+    pub fn apex_of(&self, domain: &str) -> Option<&OwnerName> {
+        let apex = &self.zones.domain(domain)?.apex;
+        self.domain_of(apex).is_some_and(|oldest| **oldest == *domain).then_some(apex)
+    }
+
     /// What is set.
     pub fn options(&self) -> &Options {
         &self.options
@@ -313,8 +307,12 @@ impl Engine {
         }
     }
 
-    /// Computes what `touched` and `clusters` lead to; returns the names that may have changed.
-    fn recompute(&mut self, touched: &BTreeSet<Touched>, clusters: &[ClusterName]) -> Affected {
+    /// Computes what `touched` and `clusters` lead to; returns the names and the records that may have changed.
+    fn recompute(
+        &mut self,
+        touched: &BTreeSet<Touched>,
+        clusters: &[ClusterName],
+    ) -> (BTreeSet<OwnerName>, BTreeSet<RecordKey>) {
         let mut records = BTreeSet::new();
         let mut foreign = BTreeSet::new();
         for touched in touched {
@@ -336,13 +334,15 @@ impl Engine {
             self.records_of_cluster(cluster, &mut records);
         }
         let mut names = BTreeSet::new();
+        let mut rivals = BTreeSet::new();
         for key in &records {
-            self.recompute_record(key, Some(&mut names));
+            self.recompute_record(key, Some(&mut AffectedSets { names: &mut names, rivals: &mut rivals }));
         }
         for key in &foreign {
             names.extend(self.recompute_foreign(key));
         }
-        Affected::Names(names)
+        records.extend(rivals);
+        (names, records)
     }
 
     /// Records that have something in the cluster.
@@ -363,8 +363,8 @@ impl Engine {
         }
     }
 
-    /// Computes one record anew. With `affected`, the names that may differ now are put there.
-    fn recompute_record(&mut self, key: &RecordKey, mut affected: Option<&mut BTreeSet<OwnerName>>) {
+    /// Computes one record anew. With `affected`, what may differ now is put there.
+    fn recompute_record(&mut self, key: &RecordKey, mut affected: Option<&mut AffectedSets<'_>>) {
         if let Some(before) = self.records.remove(key) {
             if let Some(affected) = affected.as_deref_mut() {
                 self.note_affected(&before, affected);
@@ -437,19 +437,20 @@ impl Engine {
 
     /// The names whose entry can depend on this state of a record: its own, and those of records that share a
     /// claim with it.
-    fn note_affected(&self, state: &RecordState, affected: &mut BTreeSet<OwnerName>) {
-        affected.extend(state.wanted.iter().map(|(name, _)| name.clone()));
+    fn note_affected(&self, state: &RecordState, affected: &mut AffectedSets<'_>) {
+        affected.names.extend(state.wanted.iter().map(|(name, _)| name.clone()));
         for claim in &state.claims {
-            affected.insert(claim.name.clone());
+            affected.names.insert(claim.name.clone());
             let rivals: Vec<&Claimant> =
                 self.claims.single(&claim.name).chain(self.claims.families(&claim.name)).collect();
             for rival in rivals.iter().filter(|rival| ***rival != state.claimant) {
-                if let Some(rival) = self.records.get(&rival.key()) {
-                    affected.extend(rival.wanted.iter().map(|(name, _)| name.clone()));
+                if let Some(state) = self.records.get(&rival.key()) {
+                    affected.names.extend(state.wanted.iter().map(|(name, _)| name.clone()));
+                    affected.rivals.insert(rival.key());
                 }
             }
             if claim.family {
-                affected.extend(self.claims.beneath(&claim.name).cloned());
+                affected.names.extend(self.claims.beneath(&claim.name).cloned());
             }
         }
     }
@@ -553,26 +554,5 @@ impl RecordState {
     /// All names that the record claims.
     pub(super) fn claims(&self) -> &[Claim] {
         &self.claims
-    }
-}
-
-impl Update {
-    /// The kinds of objects among what was taken in, for a reason that a person reads: `Service shop/web in
-    /// us-east-1, and 3 more`.
-    pub fn reason(&self) -> String {
-        let spoken: Vec<&Observation> =
-            self.accepted.iter().filter(|observation| observation.key.kind != Kind::Member).collect();
-        match &spoken[..] {
-            [] => "time passed".to_owned(),
-            [one] => describe(one),
-            [first, others @ ..] => format!("{}, and {} more", describe(first), others.len()),
-        }
-    }
-}
-
-fn describe(observation: &Observation) -> String {
-    match observation.object {
-        Some(_) => format!("{} changed", observation.key),
-        None => format!("{} is gone", observation.key),
     }
 }

@@ -32,13 +32,14 @@ mod hold;
 mod host_users;
 mod options;
 mod status;
+mod update;
 mod wire;
 mod zones;
 
 pub use clusters::ClusterState;
-pub use digest::ZoneDigests;
+pub use digest::{ZoneDigests, zone_digest};
 pub use endpoints::EndpointRrset;
-pub use engine::{Engine, NameChange, Update};
+pub use engine::Engine;
 pub use explain::{ClusterExplanation, Explanation, RecordExplanation};
 pub use hold::{Holds, RELEASE_ANNOTATION};
 pub use options::{
@@ -46,3 +47,4 @@ pub use options::{
     ZoneOptions,
 };
 pub use status::{ClusterEntry, RecordCondition, RecordStatus};
+pub use update::{NameChange, Update};

@@ -49,7 +49,8 @@ impl Responder {
                 (Transport::Https, _) => Err((REFUSED, Some(edns::NOT_SUPPORTED))),
                 // RFC 5936 section 4.2: "AXFR sessions over UDP transport are not defined."
                 (Transport::Udp, RecordType::AXFR) => Err((FORMERR, None)),
-                _ => Ok(zone),
+                // The zone is answered already; secondaries try again.
+                _ => self.transfers.published().generation(zone).ok_or((SERVFAIL, Some(edns::NOT_READY))),
             }
         });
         let zone = match zone {
@@ -69,7 +70,7 @@ impl Responder {
             }
         };
         if question.record_type == RecordType::AXFR {
-            return self.stream(request, parts, options, zone, None, Given::Whole);
+            return self.stream(request, parts, options, &zone, None, Given::Whole);
         }
         let Some(serial) = client_serial(request.octets, question.end) else {
             return self.say(request, parts, FORMERR, &options);
@@ -78,19 +79,19 @@ impl Responder {
             Transport::Udp => self.limit_of(request, parts).octets,
             _ => usize::MAX,
         };
-        match increment(zone, &self.transfers, serial, room) {
-            Increment::UpToDate => self.one_message(request, parts, &options, zone, Vec::new()),
+        match increment(&zone, &self.transfers, serial, room) {
+            Increment::UpToDate => self.one_message(request, parts, &options, &zone, Vec::new()),
             Increment::Differences(differences) if client.transport == Transport::Udp => {
-                self.one_message(request, parts, &options, zone, differences)
+                self.one_message(request, parts, &options, &zone, differences)
             }
             Increment::Differences(differences) => {
-                self.stream(request, parts, options, zone, Some(differences), Given::Incremental)
+                self.stream(request, parts, options, &zone, Some(differences), Given::Incremental)
             }
             // RFC 1995 section 2: "the server's current version" alone, so that it is asked for over TCP.
             Increment::Whole if client.transport == Transport::Udp => {
-                self.one_message(request, parts, &options, zone, Vec::new())
+                self.one_message(request, parts, &options, &zone, Vec::new())
             }
-            Increment::Whole => self.stream(request, parts, options, zone, None, Given::IncrementalAsWhole),
+            Increment::Whole => self.stream(request, parts, options, &zone, None, Given::IncrementalAsWhole),
         }
     }
 

@@ -23,6 +23,8 @@ use mcdns_core::{
     dns::{OwnerName, Serial},
 };
 
+use super::PublishedZones;
+
 /// A chain up to this size, in octets, is not compared with its zone.
 const SMALL_CHAIN: usize = 64 << 10;
 
@@ -44,6 +46,7 @@ pub struct TransferLimits {
 pub struct TransferHistory {
     limits: TransferLimits,
     zones: RwLock<Zones>,
+    published: PublishedZones,
     under_way: Arc<AtomicUsize>,
     counts: [AtomicU64; 5],
 }
@@ -150,6 +153,11 @@ impl TransferHistory {
             up_to_date: count(Given::UpToDate),
             refused: count(Given::Refused),
         }
+    }
+
+    /// Zones whose transfers are of another generation than their answers.
+    pub fn published(&self) -> &PublishedZones {
+        &self.published
     }
 
     /// Transfers that are under way.

@@ -17,6 +17,7 @@
 
 mod encode;
 mod history;
+mod published;
 mod records;
 
 use std::{fmt, sync::Arc};
@@ -34,6 +35,7 @@ use records::Records;
 
 pub(crate) use history::Given;
 pub use history::{TransferHistory, TransferLimits, TransferTotals};
+pub use published::PublishedZones;
 
 /// Octets of a message; all of them are within reach of a compression pointer.
 const MESSAGE: usize = 16 * 1024;

@@ -10,6 +10,8 @@
 //! Answers come first: nothing here waits for a disk before the new snapshot is served, but for a reservation of
 //! serials once in a thousand changes.
 
+mod shared;
+
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -20,12 +22,14 @@ use std::{
 use anyhow::Result;
 use mcdns_core::{
     answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
-    dns::OwnerName,
+    dns::{OwnerName, Serial},
     model::{Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_serve::SnapshotStore;
-use mcdns_state::{Chain, Change, History, HistoryLimits, Published, Recovered, Serials, StateDirectory};
+use mcdns_state::{Chain, Change, History, HistoryLimits, Published as Recorded, Recovered, Serials, StateDirectory};
+
+use shared::Shared;
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
@@ -50,6 +54,8 @@ pub struct Federation {
     published: BTreeMap<OwnerName, Chain>,
     /// False until the first computation, which is no change.
     recording: bool,
+    /// Where zones of Domains have the serials that replicas agree on; none where this program is alone.
+    shared: Option<Shared>,
 }
 
 impl Federation {
@@ -68,7 +74,13 @@ impl Federation {
             gone: BTreeSet::new(),
             published: BTreeMap::new(),
             recording: false,
+            shared: None,
         }
+    }
+
+    /// From now on zones of Domains have serials that replicas agree on. To be called before anything is known.
+    pub fn share(&mut self) {
+        self.shared = Some(Shared::default());
     }
 
     /// Takes up what a state directory holds, and writes to it from now on. Returns the objects that were known.
@@ -92,6 +104,9 @@ impl Federation {
                 Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
             }
             self.memory.clone_from(note);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.recover(&notes);
         }
         if !objects.is_empty() {
             let known: Vec<Observation> = objects
@@ -131,8 +146,9 @@ impl Federation {
     ///
     /// A fault of the program; what was served before stays.
     pub fn observe(&mut self, observations: &[Observation]) -> Result<Update> {
+        let lags = self.lags();
         let update = self.engine.observe(observations, Some(now()));
-        self.publish(update, Vec::new())
+        self.publish(update, BTreeSet::new(), lags)
     }
 
     /// Replaces what is set, for instance when a master file changed.
@@ -141,19 +157,38 @@ impl Federation {
     ///
     /// As [`Federation::observe`].
     pub fn set_options(&mut self, options: Options) -> Result<Update> {
+        let lags = self.lags();
         let update = self.engine.set_options(options, Some(now()));
         // A master file may have a new serial and nothing else.
-        let zones: Vec<OwnerName> = self.engine.snapshot().zones().map(Zone::apex).cloned().collect();
-        self.publish(update, zones)
+        let zones = self.engine.snapshot().zones().map(Zone::apex).cloned().collect();
+        self.publish(update, zones, lags)
     }
 
-    fn publish(&mut self, mut update: Update, more_zones: Vec<OwnerName>) -> Result<Update> {
+    /// True if what is served lacks more than the next patch, because an error kept the one before from being served.
+    fn lags(&self) -> bool {
+        self.store.load().generation() != self.engine.snapshot().generation()
+    }
+
+    /// Serves what was computed. Where answers `lag`, each zone is compared with what is served of it, since the patch
+    /// is only the last step of the way.
+    fn publish(&mut self, mut update: Update, mut zones: BTreeSet<OwnerName>, lag: bool) -> Result<Update> {
         for error in &update.refused {
             tracing::error!(%error, "a name stays as it was, by a fault of this program; please report it");
         }
         self.digests.apply(&update);
-        let zones = self.set_serials(&mut update, more_zones)?;
-        self.record_differences(&update, &zones);
+        zones.extend(update.patch.zones.keys().cloned());
+        let mut changed: BTreeSet<OwnerName> = update.patch.zones.keys().cloned().collect();
+        let mut removed = update.patch.removed_zones.clone();
+        if lag {
+            let served = Arc::clone(&self.store.load());
+            let next = self.engine.snapshot();
+            zones.extend(next.zones().map(Zone::apex).cloned());
+            changed.extend(zones.iter().filter(|apex| is_other(&served, next, apex)).cloned());
+            removed.extend(served.zones().map(Zone::apex).filter(|apex| next.zone(apex).is_none()).cloned());
+        }
+        self.set_serials(&mut update, &zones, &changed)?;
+        self.record_differences(&update, &zones, &removed, lag);
+        self.note_generations(&mut update, &zones, &removed, lag)?;
         self.store.store(self.engine.snapshot().clone());
         let reason = update.reason();
         if self.recording {
@@ -171,23 +206,28 @@ impl Federation {
         Ok(update)
     }
 
-    /// A zone that is new starts its serial, one whose content moved gets the next. Returns the zones that may have
-    /// moved.
-    fn set_serials(&mut self, update: &mut Update, more_zones: Vec<OwnerName>) -> Result<BTreeSet<OwnerName>> {
+    /// A zone that is new starts its serial, one whose content moved gets the next.
+    fn set_serials(
+        &mut self,
+        update: &mut Update,
+        zones: &BTreeSet<OwnerName>,
+        changed: &BTreeSet<OwnerName>,
+    ) -> Result<()> {
         for apex in &update.patch.removed_zones {
             if self.started.remove(apex) {
                 self.gone.insert(apex.clone());
             }
         }
-        let zones: BTreeSet<OwnerName> = update.patch.zones.keys().cloned().chain(more_zones).collect();
         for apex in zones.iter().cloned() {
-            let changed = update.patch.zones.contains_key(&apex);
+            let changed = changed.contains(&apex);
             let new = !self.started.contains(&apex);
             let served = self.engine.snapshot().zone(&apex).map(|zone| zone.soa().clone());
             let Some(soa) = served else { continue };
             let digest = || self.digests.of(&apex, self.engine.snapshot()).unwrap_or_default();
             let serial = match self.engine.static_serial(&apex) {
                 Some(serial) => Some(serial),
+                // It moves when a generation is published.
+                None if self.is_shared(&apex) => new.then(|| Serial(now_unix())),
                 // What it holds now is not what its last serial stood for.
                 None if self.gone.remove(&apex) => self.serials.advance(&apex),
                 None if new => Some(self.serials.serial_at_start(&apex, digest(), now_unix())),
@@ -202,31 +242,42 @@ impl Federation {
             }
             self.started.insert(apex);
         }
-        Ok(zones)
+        Ok(())
     }
 
     /// What leads from the snapshot in force to the next one, for incremental transfers.
-    fn record_differences(&mut self, update: &Update, zones: &BTreeSet<OwnerName>) {
+    fn record_differences(
+        &mut self,
+        update: &Update,
+        zones: &BTreeSet<OwnerName>,
+        removed: &BTreeSet<OwnerName>,
+        lag: bool,
+    ) {
         let transfers = Arc::clone(self.store.transfers());
-        for apex in &update.patch.removed_zones {
+        for apex in removed {
             transfers.forget(apex);
         }
         let before = Arc::clone(&self.store.load());
         for apex in zones {
-            let old = authoritative(&before, apex).filter(|_| !update.patch.removed_zones.contains(apex));
+            if self.is_shared(apex) {
+                continue;
+            }
+            let old = authoritative(&before, apex).filter(|_| !removed.contains(apex));
             let Some(new) = authoritative(self.engine.snapshot(), apex).cloned() else { continue };
             let Some(old) = old else {
-                self.take_up(&new);
+                self.take_up(&new, self.digests.of(apex, self.engine.snapshot()));
                 continue;
             };
             let nothing = ZonePatch::default();
             let patch = update.patch.zones.get(apex).unwrap_or(&nothing);
-            if old.soa() == new.soa() && patch.names.is_empty() && patch.levels.is_none() {
+            if !lag && old.soa() == new.soa() && patch.names.is_empty() && patch.levels.is_none() {
                 continue;
             }
-            let difference = ZoneDifference::of_patch(old, &new, patch);
+            let difference =
+                if lag { ZoneDifference::between(old, &new) } else { ZoneDifference::of_patch(old, &new, patch) };
             if old.soa().serial < new.soa().serial {
-                self.record_difference(Arc::new(difference), &new);
+                let digest = self.digests.of(apex, self.engine.snapshot()).unwrap_or_default();
+                self.record_difference(Arc::new(difference), &new, digest);
             } else if !difference.is_empty() || old.soa() != new.soa() {
                 transfers.forget(apex);
                 tracing::warn!(
@@ -239,9 +290,8 @@ impl Federation {
     }
 
     /// Goes on with the differences from before the restart where the zone still holds what they led to.
-    fn take_up(&mut self, zone: &AuthoritativeZone) {
+    fn take_up(&mut self, zone: &AuthoritativeZone, digest: Option<u128>) {
         let Some(chain) = self.published.remove(zone.apex()) else { return };
-        let digest = self.digests.of(zone.apex(), self.engine.snapshot());
         let Some(last) = chain.differences.last().filter(|_| digest == Some(chain.digest)) else { return };
         let (from, to) = (last.to.clone(), zone.soa().clone());
         if !matches!(from.serial.partial_cmp(&to.serial), Some(Ordering::Less | Ordering::Equal)) {
@@ -252,17 +302,16 @@ impl Federation {
             // After an end that was not clean the serial jumps, and nothing else.
             let apex = zone.apex().clone();
             let difference = ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() };
-            self.record_difference(Arc::new(difference), zone);
+            self.record_difference(Arc::new(difference), zone, digest.unwrap_or_default());
         }
     }
 
-    fn record_difference(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
+    fn record_difference(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone, digest: u128) {
         let transfers = self.store.transfers();
         let begins = transfers.last(zone.apex()).is_none();
         transfers.record(Arc::clone(&difference), zone);
         if let Some(state) = &self.differences {
-            let digest = self.digests.of(zone.apex(), self.engine.snapshot()).unwrap_or_default();
-            state.record_difference(Published { difference, digest, begins });
+            state.record_difference(Recorded { difference, digest, begins });
         }
     }
 
@@ -305,6 +354,12 @@ fn authoritative<'s>(snapshot: &'s Snapshot, apex: &OwnerName) -> Option<&'s Arc
     snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
 }
 
+/// True if a zone that is served holds something else in the next snapshot.
+fn is_other(served: &Snapshot, next: &Snapshot, apex: &OwnerName) -> bool {
+    let (Some(old), Some(new)) = (authoritative(served, apex), authoritative(next, apex)) else { return false };
+    !Arc::ptr_eq(old, new) && (old.soa() != new.soa() || !ZoneDifference::between(old, new).is_empty())
+}
+
 /// The time now.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -315,4 +370,97 @@ pub fn now() -> Timestamp {
 fn now_unix() -> u32 {
     // Serials wrap, and so does this in 2106.
     u32::try_from(now().0 / 1000 % (1 << 32)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use mcdns_core::{
+        check::zone,
+        dns::{Serial, master},
+        records::{StaticZone, ZoneOptions},
+    };
+    use mcdns_state::StateError;
+
+    use super::*;
+
+    /// Options with one static zone: the SOA with this serial, and these records.
+    fn options(serial: u32, records: &[&str]) -> Options {
+        let apex: OwnerName = "example.com".parse().expect("a name");
+        let text = format!(
+            "@ 3600 IN SOA ns1 hostmaster {serial} 3600 600 604800 30\n@ 3600 IN NS ns1\nns1 3600 IN A 192.0.2.1\n{}\n",
+            records.join("\n")
+        );
+        let (records, _) = master::read(&text, &"zone".into(), &apex, &mut |_, _| Err(String::new()));
+        let contents = zone::assemble(&apex, records).0.expect("a zone");
+        let names = contents.names().map(|(owner, entry)| (owner, entry.rrsets)).collect();
+        let static_zone = Some(Arc::new(StaticZone { names, soa: contents.soa }));
+        let soa = mcdns_core::records::SoaOptions::default();
+        Options { zones: vec![ZoneOptions { apex, name_servers: Vec::new(), soa, static_zone }], ..Options::default() }
+    }
+
+    fn federation(state: &std::path::Path) -> Result<Federation, StateError> {
+        let (state, recovered, _) = StateDirectory::open(state, HistoryLimits::default())?;
+        let mut federation = Federation::new(options(1, &["a 60 IN A 192.0.2.10"]), HistoryLimits::default());
+        federation.recover(Arc::new(state), recovered).expect("nothing to take up");
+        Ok(federation)
+    }
+
+    /// As much as is done of a change when an error ends it before it is served.
+    fn fail_with(federation: &mut Federation, options: Options) {
+        let update = federation.engine.set_options(options, Some(now()));
+        federation.digests.apply(&update);
+    }
+
+    /// Owner names and types that go and come from one serial to another, by difference.
+    fn differences(federation: &Federation, from: u32, to: u32) -> Vec<[Vec<String>; 2]> {
+        let apex = "example.com".parse().expect("a name");
+        let chain = federation.store.transfers().between(&apex, Serial(from), Serial(to)).unwrap_or_default();
+        let told = |list: &[(OwnerName, mcdns_core::dns::Rrset)]| {
+            list.iter().map(|(owner, rrset)| format!("{owner} {}", rrset.record_type)).collect()
+        };
+        chain.iter().map(|difference| [told(&difference.removed), told(&difference.added)]).collect()
+    }
+
+    #[test]
+    fn after_a_change_that_failed_the_next_difference_has_both() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        let mut federation = federation(&state).expect("a state directory");
+        federation.observe(&[]).expect("served");
+        fail_with(&mut federation, options(2, &["b 60 IN A 192.0.2.11"]));
+        let both = options(3, &["b 60 IN A 192.0.2.11", "c 60 IN A 192.0.2.12"]);
+        federation.set_options(both.clone()).expect("served");
+        let told =
+            [vec!["a.example.com A".to_owned()], vec!["b.example.com A".to_owned(), "c.example.com A".to_owned()]];
+        assert_eq!(differences(&federation, 1, 3), std::slice::from_ref(&told));
+
+        // The one after that is as small as its change.
+        let mut more = vec!["b 60 IN A 192.0.2.11", "c 60 IN A 192.0.2.12"];
+        more.push("d 60 IN A 192.0.2.13");
+        federation.set_options(options(4, &more)).expect("served");
+        let last = [Vec::new(), vec!["d.example.com A".to_owned()]];
+        assert_eq!(differences(&federation, 1, 4), [told.clone(), last.clone()]);
+
+        // So it stands in the state directory.
+        federation.release().expect("written");
+        let mut again = self::federation(&state).expect("a state directory");
+        again.engine = Engine::new(options(4, &more));
+        again.observe(&[]).expect("served");
+        assert_eq!(differences(&again, 1, 4), [told, last]);
+    }
+
+    #[test]
+    fn a_change_that_failed_counts_with_the_next_observation_even_if_that_brings_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut federation = federation(&folder.path().join("state")).expect("a state directory");
+        federation.observe(&[]).expect("served");
+        fail_with(&mut federation, options(2, &[]));
+        federation.observe(&[]).expect("served");
+        assert_eq!(differences(&federation, 1, 2), [[vec!["a.example.com A".to_owned()], Vec::new()]]);
+        let gone = Options { zones: Vec::new(), ..Options::default() };
+        fail_with(&mut federation, gone);
+        federation.observe(&[]).expect("served");
+        assert_eq!(federation.store.load().zones().len(), 0);
+        assert!(differences(&federation, 1, 2).is_empty(), "of a zone that is gone");
+    }
 }
