@@ -162,6 +162,36 @@ fn the_settings_example_is_accepted_and_no_key_is_left_out() {
     }
 }
 
+#[test]
+fn the_settings_that_the_chart_renders_are_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let goldens = fs::read_dir(top().join("tests/golden/chart")).expect("goldens");
+    let mut accepted = 0;
+    for golden in goldens {
+        let golden = golden.expect("an entry").path();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&read(&golden)).expect("YAML");
+        let texts = objects.iter().filter_map(|object| object["data"]["settings.yaml"].as_str());
+        let [text] = texts.collect::<Vec<_>>()[..] else { panic!("{}: one settings file", golden.display()) };
+        let file = folder.path().join("settings.yaml");
+        fs::write(&file, text).expect("written");
+        match Settings::resolve(Some(&file), std::iter::empty(), &Flags::default()) {
+            Ok(settings) => {
+                assert!(settings.state_dir.value.is_some(), "{}", golden.display());
+                accepted += 1;
+            }
+            // Files that a Secret brings are not here.
+            Err(refused) => {
+                let text = refused.to_string();
+                let errors = text.lines().filter(|line| line.contains("error["));
+                let odd: Vec<_> =
+                    errors.filter(|line| !line.contains("/etc/mcdns/") && !line.contains("kubeconfig")).collect();
+                assert!(odd.is_empty(), "{}: {odd:?}", golden.display());
+            }
+        }
+    }
+    assert!(accepted >= 3, "{accepted} settings files are too few");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let federation = Federation::new(Options::default(), HistoryLimits::default());

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    instructions,
+    generate, instructions, kubernetes,
     process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan, tools,
 };
@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Format,
     /// Which package may use which.
     Rooms,
+    /// CRDs, chart, Kustomize, dashboard and alert rules.
+    Generated,
     /// Lints, with warnings denied.
     Clippy,
     /// Documentation, with warnings denied.
@@ -163,6 +165,7 @@ impl Step {
             Self::Scan => "text that must not be here",
             Self::Format => "formatting",
             Self::Rooms => "which package may use which",
+            Self::Generated => "what is generated is what is on file, and the chart is sound",
             Self::Clippy => "lints, warnings denied",
             Self::Documentation => "documentation, warnings denied",
             Self::Deny => "licences, bans and sources of dependencies",
@@ -173,10 +176,11 @@ impl Step {
 
     fn run(self, top: &Path, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Tools => tools::provide(top),
+            Self::Tools => tools::provide(top).and_then(|()| kubernetes::provide(top)),
             Self::Scan => scan::run(top),
             Self::Format => run(&mut cargo(top, &["fmt", "--all", "--check"])),
             Self::Rooms => rooms::run(top),
+            Self::Generated => generate::run(top, true),
             Self::Clippy => {
                 run(&mut cargo(top, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
             }

@@ -1,0 +1,153 @@
+//! A client that asks 100 times a second, for as long as something is broken, and wants the right answer every time.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crate::dns::{parts, query, read};
+
+/// From one question to the next.
+const PERIOD: Duration = Duration::from_millis(10);
+/// How long an answer may take on a machine with much other work. A resolver would have asked again before.
+const LIMIT: Duration = Duration::from_secs(5);
+/// Wrong answers that are kept for the message.
+const KEPT: usize = 10;
+
+/// The client, while it asks.
+#[derive(Debug)]
+pub struct Asker {
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Told>>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    asked: usize,
+    right: usize,
+    wrong: Vec<String>,
+    slowest: Duration,
+}
+
+impl Asker {
+    /// Asks each server in turn for each question in turn; each has one right answer, or several where something may
+    /// be in between.
+    #[track_caller]
+    pub fn start(servers: &[SocketAddr], questions: &[(&str, &[&[&str]])]) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.set_read_timeout(Some(Duration::from_millis(1))).expect("a time-out");
+        let servers = servers.to_vec();
+        let own = |data: &&[&str]| {
+            let mut data: Vec<String> = data.iter().map(|&one| one.to_owned()).collect();
+            data.sort_unstable();
+            data
+        };
+        let questions: Vec<_> = questions
+            .iter()
+            .map(|(name, data)| ((*name).to_owned(), data.iter().map(own).collect::<Vec<_>>()))
+            .collect();
+        let end = Arc::new(AtomicBool::new(false));
+        let ended = end.clone();
+        let thread = thread::spawn(move || run(&socket, &servers, &questions, &ended));
+        Self { end, thread: Some(thread) }
+    }
+
+    /// Stops asking, and fails unless every answer was there and right, and there were at least so many.
+    #[track_caller]
+    pub fn finish(mut self, at_least: usize) {
+        let told = self.end();
+        assert!(
+            told.wrong.is_empty() && told.right == told.asked,
+            "of {} questions {} were answered right; the first wrong ones:\n{}",
+            told.asked,
+            told.right,
+            told.wrong.join("\n")
+        );
+        assert!(
+            told.asked >= at_least,
+            "only {} questions were asked, the slowest took {:?}",
+            told.asked,
+            told.slowest
+        );
+    }
+
+    fn end(&mut self) -> Told {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.take().map(|thread| thread.join().expect("a client")).unwrap_or_default()
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+type Questions = [(String, Vec<Vec<String>>)];
+
+fn run(socket: &UdpSocket, servers: &[SocketAddr], questions: &Questions, end: &AtomicBool) -> Told {
+    let begin = Instant::now();
+    let mut told = Told::default();
+    let mut open: BTreeMap<u16, (Instant, usize, SocketAddr)> = BTreeMap::new();
+    let mut octets = [0; 4096];
+    let mut next = begin;
+    loop {
+        let now = Instant::now();
+        let ending = end.load(Ordering::Relaxed);
+        if !ending && now >= next {
+            let (index, server) = (told.asked % questions.len(), servers[told.asked / questions.len() % servers.len()]);
+            let id = u16::try_from(told.asked % usize::from(u16::MAX)).unwrap_or_default();
+            let (name, kind) = parts(&questions[index].0);
+            if socket.send_to(&query(id, name, kind), server).is_ok() {
+                open.insert(id, (now, index, server));
+            } else {
+                wrong(&mut told, format!("{:?}: {name} could not be asked at {server}", begin.elapsed()));
+            }
+            told.asked += 1;
+            // A client that was held up does not make up for it in a burst.
+            next = (next + PERIOD).max(now);
+        }
+        if ending && open.is_empty() {
+            return told;
+        }
+        if let Ok((length, _)) = socket.recv_from(&mut octets) {
+            hear(&octets[..length], begin, questions, &mut open, &mut told);
+        }
+        let late: Vec<u16> = open.iter().filter(|(_, (at, ..))| at.elapsed() > LIMIT).map(|(id, _)| *id).collect();
+        for (at, index, server) in late.into_iter().filter_map(|id| open.remove(&id)) {
+            let at = at.duration_since(begin);
+            wrong(&mut told, format!("{at:?}: {} has no answer of {server} within {LIMIT:?}", questions[index].0));
+        }
+    }
+}
+
+fn hear(
+    octets: &[u8],
+    begin: Instant,
+    questions: &Questions,
+    open: &mut BTreeMap<u16, (Instant, usize, SocketAddr)>,
+    told: &mut Told,
+) {
+    let id = octets.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
+    let Some((at, index, server)) = open.remove(&id) else { return };
+    let (question, right) = &questions[index];
+    let took = at.elapsed();
+    told.slowest = told.slowest.max(took);
+    match read(octets, parts(question).1) {
+        Ok((_, answer)) if answer.code == "NOERROR" && right.contains(&answer.data) => told.right += 1,
+        Ok((_, answer)) => wrong(told, format!("{:?}: {server}: {question}: {answer}", at.duration_since(begin))),
+        Err(error) => wrong(told, format!("{:?}: {server}: {question}: {error}", at.duration_since(begin))),
+    }
+}
+
+fn wrong(told: &mut Told, what: String) {
+    if told.wrong.len() < KEPT {
+        told.wrong.push(what);
+    }
+}
