@@ -1,7 +1,7 @@
 //! Encrypted transports of the whole program, as foreign clients and secondaries use them.
 //!
 //! One program speaks DNS over TLS, QUIC (on the same port number) and HTTPS, and plain DNS beside them. `kdig`, `curl`,
-//! `dig` and `openssl` ask; BIND and NSD fetch the zone over TLS (RFC 9103).
+//! `dig`, `dnsperf` and `openssl` ask; BIND and NSD fetch the zone over TLS (RFC 9103).
 
 #![allow(clippy::panic, reason = "a test fails by a panic")]
 
@@ -12,7 +12,7 @@ use std::{
     io::{Read as _, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ChildStdout, Stdio},
+    process::{ChildStdout, Command, Stdio},
 };
 
 use conformance::{client, controls::free_address};
@@ -69,13 +69,18 @@ impl Served {
     /// What kdig says to `question`, its options included.
     #[track_caller]
     fn kdig(&self, server: SocketAddr, question: &[&str]) -> String {
+        finish(&mut self.kdig_command(server, question)).expect_code(0).stdout
+    }
+
+    fn kdig_command(&self, server: SocketAddr, question: &[&str]) -> Command {
         let mut kdig = tool("kdig");
         kdig.args(["@127.0.0.1", "-p", &server.port().to_string(), "+retry=0", "+timeout=15"]);
         // By itself, kdig looks at no certificate; with these options, it always speaks TLS.
         if !question.contains(&"+tcp") {
             kdig.args([&format!("+tls-ca={}", self.certificate.display()), &format!("+tls-hostname={SERVER}")]);
         }
-        finish(kdig.args(question)).expect_code(0).stdout
+        kdig.args(question);
+        kdig
     }
 
     /// What openssl says of a handshake.
@@ -141,6 +146,25 @@ fn curl_gets_and_posts_over_both_versions_of_http() {
             assert!(answer.starts_with(&[0, 0, 0x85, 0]), "{answer:?}");
             assert!(answer.ends_with(&[0, 4, 192, 0, 2, 1]), "{answer:?}");
         }
+    }
+}
+
+/// dnsperf takes one answer from each TLS record, and waits for all others until they are late.
+#[test]
+fn dnsperf_gets_all_answers_over_https_with_many_under_way_on_each_connection() {
+    let served = Served::start(&[]);
+    let questions = served.scratch.path("questions");
+    fs::write(&questions, "www.example.com A\nnone.example.com A\n".repeat(300)).expect("a file");
+    let port = served.https.port().to_string();
+    for method in ["GET", "POST"] {
+        let mut dnsperf = tool("dnsperf");
+        dnsperf.args(["-m", "doh", "-O", &format!("doh-uri=https://{SERVER}/dns-query")]);
+        dnsperf.args(["-O", &format!("doh-method={method}"), "-s", "127.0.0.1", "-p", &port]);
+        // Every question once; so many at a time on each connection that their answers come together.
+        dnsperf.args(["-c", "2", "-T", "1", "-q", "100", "-n", "1", "-t", "30", "-d", text(&questions)]);
+        let told = finish(&mut dnsperf).expect_code(0).stdout;
+        assert!(told.contains("Queries completed:    600 (100.00%)"), "{method}\n{told}");
+        assert!(told.contains("NOERROR 300 (50.00%), NXDOMAIN 300 (50.00%)"), "{method}\n{told}");
     }
 }
 
@@ -225,6 +249,48 @@ fn bind_and_nsd_follow_a_zone_over_tls() {
         let ours = client::transfer(served.program.server, "example.com", None).expect("our zone");
         assert_eq!(client::transfer(secondary, "example.com", None).expect("their zone"), ours, "{name}");
     }
+}
+
+/// A program that stands still accepts nobody; its kernel does.
+#[test]
+fn who_is_connected_when_the_program_is_told_to_stop_is_answered() {
+    let served = Served::start(&[]);
+    let transports: [(SocketAddr, &[&str]); 3] = [
+        (served.program.server, &["+tcp"]),
+        (served.tls, &["+tls"]),
+        (served.https, &["+https=ns1.example.com/dns-query"]),
+    ];
+    served.program.signal(Signal::STOP);
+    let clients = transports.map(|(server, options)| {
+        let mut kdig = served.kdig_command(server, &[options, &["www.example.com"]].concat());
+        kdig.stdout(Stdio::piped());
+        let client = Killed(kdig.spawn().expect("kdig starts"));
+        until_equal("a connection with something to read", &1, || with_input(server.port()));
+        client
+    });
+    served.program.signal(Signal::TERM);
+    served.program.signal(Signal::CONT);
+    for (mut client, (_, options)) in clients.into_iter().zip(transports) {
+        let mut told = String::new();
+        client.0.stdout.take().expect("a pipe").read_to_string(&mut told).expect("text");
+        assert!(told.contains("status: NOERROR") && told.contains("192.0.2.1"), "{options:?}\n{told}");
+    }
+    served.program.until_end().expect_code(0);
+}
+
+/// Connections to this port that are established and have octets that nobody has read, as the kernel lists them
+/// (`proc_pid_net(5)`): local address, remote address, state, and what waits to be sent and to be read.
+fn with_input(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let local = format!("0100007F:{port:04X}");
+    let is_one = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let read = columns.get(4).and_then(|queues| queues.split_once(':'));
+        columns.get(1) == Some(&&*local)
+            && columns.get(3) == Some(&"01")
+            && read.is_some_and(|(_, read)| read != "00000000")
+    };
+    table.lines().filter(is_one).count()
 }
 
 /// Octets of the answer.

@@ -15,8 +15,7 @@ use crate::{
     console::{say, time},
     generate, instructions, kubernetes,
     process::{cargo, command, run, run_reading, search_path, target},
-    rooms, scan,
-    tools::{self, NeededBy},
+    rooms, scan, tools,
 };
 
 /// One step of the test command.
@@ -121,11 +120,11 @@ pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
     let with_servers = wanted.names.is_empty() || wanted.names.contains(&Benchmark::Dns);
     let mut folders: Vec<PathBuf> = search_path();
     if with_servers {
-        tools::provide(top, NeededBy::Benchmarks)?;
+        tools::provide(top)?;
         folders.extend(tools::provide_coredns(top)?);
     }
     if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Control) {
-        tools::provide(top, NeededBy::Tests)?;
+        tools::provide(top)?;
         kubernetes::provide(top)?;
     }
     run(&mut cargo(top, &["build", "--release", "--workspace"]))?;
@@ -183,7 +182,7 @@ impl Step {
 
     fn run(self, top: &Path, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Tools => tools::provide(top, NeededBy::Tests).and_then(|()| kubernetes::provide(top)),
+            Self::Tools => tools::provide(top).and_then(|()| kubernetes::provide(top)),
             Self::Scan => scan::run(top),
             Self::Format => run(&mut cargo(top, &["fmt", "--all", "--check"])),
             Self::Rooms => rooms::run(top),

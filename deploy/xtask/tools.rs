@@ -21,98 +21,42 @@ pub(crate) struct Package {
     program: &'static str,
     /// What it is for.
     purpose: &'static str,
-    needed_by: NeededBy,
-}
-
-/// Who fails without it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NeededBy {
-    Tests,
-    Benchmarks,
 }
 
 /// Every Debian package that the project uses, beside a C compiler for Rust's own needs.
 const PACKAGES: &[Package] = &[
-    Package { name: "bind9", program: "named", purpose: "a name server to compare with", needed_by: NeededBy::Tests },
-    Package {
-        name: "bind9-utils",
-        program: "named-checkzone",
-        purpose: "a second opinion on the golden zones",
-        needed_by: NeededBy::Tests,
-    },
-    Package { name: "bind9-dnsutils", program: "dig", purpose: "asks as a user does", needed_by: NeededBy::Tests },
-    Package {
-        name: "knot-dnsutils",
-        program: "kdig",
-        purpose: "asks over TLS, HTTPS and QUIC as a user does",
-        needed_by: NeededBy::Tests,
-    },
-    Package { name: "curl", program: "curl", purpose: "asks over HTTPS as a browser does", needed_by: NeededBy::Tests },
-    Package {
-        name: "openssl",
-        program: "openssl",
-        purpose: "shakes hands in every version of TLS",
-        needed_by: NeededBy::Tests,
-    },
-    Package {
-        name: "knot-dnssecutils",
-        program: "kzonecheck",
-        purpose: "a third opinion on the golden zones",
-        needed_by: NeededBy::Tests,
-    },
+    Package { name: "bind9", program: "named", purpose: "a name server to compare with" },
+    Package { name: "bind9-utils", program: "named-checkzone", purpose: "a second opinion on the golden zones" },
+    Package { name: "bind9-dnsutils", program: "dig", purpose: "asks as a user does" },
+    Package { name: "knot-dnsutils", program: "kdig", purpose: "asks over TLS, HTTPS and QUIC as a user does" },
+    Package { name: "curl", program: "curl", purpose: "asks over HTTPS as a browser does" },
+    Package { name: "openssl", program: "openssl", purpose: "shakes hands in every version of TLS" },
+    Package { name: "knot-dnssecutils", program: "kzonecheck", purpose: "a third opinion on the golden zones" },
     Package {
         name: "nsd",
         program: "nsd-checkzone",
         purpose: "a fourth opinion on the golden zones; a name server to compare with",
-        needed_by: NeededBy::Tests,
     },
-    Package { name: "knot", program: "knotd", purpose: "a name server to compare with", needed_by: NeededBy::Tests },
-    Package { name: "unbound", program: "unbound", purpose: "a resolver that asks us", needed_by: NeededBy::Tests },
-    Package { name: "pdns-server", program: "pdns_server", purpose: "a secondary of ours", needed_by: NeededBy::Tests },
+    Package { name: "knot", program: "knotd", purpose: "a name server to compare with" },
+    Package { name: "unbound", program: "unbound", purpose: "a resolver that asks us" },
+    Package { name: "pdns-server", program: "pdns_server", purpose: "a secondary of ours" },
     Package {
         name: "python3-dnspython",
         // It has no program: this is where its library lies, seen from where programs do.
         program: "../lib/python3/dist-packages/dns/version.py",
         purpose: "reads our answers as others do",
-        needed_by: NeededBy::Tests,
     },
-    Package {
-        name: "valgrind",
-        program: "valgrind",
-        purpose: "counts the instructions that a query costs",
-        needed_by: NeededBy::Tests,
-    },
-    Package {
-        name: "fstrm-bin",
-        program: "fstrm_capture",
-        purpose: "takes what is sent with dnstap",
-        needed_by: NeededBy::Tests,
-    },
+    Package { name: "valgrind", program: "valgrind", purpose: "counts the instructions that a query costs" },
+    Package { name: "fstrm-bin", program: "fstrm_capture", purpose: "takes what is sent with dnstap" },
     Package {
         name: "pdns-backend-sqlite3",
         program: "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql",
         purpose: "where that secondary keeps its zones",
-        needed_by: NeededBy::Tests,
     },
-    Package {
-        name: "sqlite3",
-        program: "sqlite3",
-        purpose: "makes the database of that secondary",
-        needed_by: NeededBy::Tests,
-    },
-    Package {
-        name: "etcd-server",
-        program: "etcd",
-        purpose: "keeps what API servers of tests are told",
-        needed_by: NeededBy::Tests,
-    },
-    Package {
-        name: "faketime",
-        program: "faketime",
-        purpose: "lets the clock of one program jump",
-        needed_by: NeededBy::Tests,
-    },
-    Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers", needed_by: NeededBy::Benchmarks },
+    Package { name: "sqlite3", program: "sqlite3", purpose: "makes the database of that secondary" },
+    Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers, over HTTPS too" },
+    Package { name: "etcd-server", program: "etcd", purpose: "keeps what API servers of tests are told" },
+    Package { name: "faketime", program: "faketime", purpose: "lets the clock of one program jump" },
 ];
 
 /// Installs packages whose names follow as `$@`. A service that is installed is not started: tests start their own,
@@ -137,20 +81,19 @@ const COREDNS: &str = "github.com/coredns/coredns@v1.14.7";
 /// Where Go lives by its own instructions, which is on nobody's path by itself.
 pub(crate) const GO: &str = "/usr/local/go/bin/go";
 
-/// Sees to it that everything is there that `who` needs.
-pub(crate) fn provide(top: &Path, who: NeededBy) -> anyhow::Result<()> {
-    let needed = needed(who);
-    for package in &needed {
+/// Sees to it that everything in the table is there.
+pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
+    for package in PACKAGES {
         let found = find(package.program);
         let place = found.as_ref().map_or_else(|| "missing".into(), |path| path.to_string_lossy());
         say(format_args!("  {:<17} {:<25} {}", package.name, place, package.purpose));
     }
-    let missing = absent(&needed, |program| find(program).is_some());
+    let missing = absent(|program| find(program).is_some());
     if missing.is_empty() {
         return Ok(());
     }
     install(top, &missing)?;
-    let still = absent(&needed, |program| find(program).is_some());
+    let still = absent(|program| find(program).is_some());
     if !still.is_empty() {
         bail!("installed, but still without the programs of: {}", names(&still));
     }
@@ -179,13 +122,7 @@ pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<Option<PathBuf>> {
 
 /// Installs Debian's Go.
 pub(crate) fn provide_go(top: &Path) -> anyhow::Result<()> {
-    const GO: Package = Package {
-        name: "golang-go",
-        program: "go",
-        purpose: "builds what Debian does not have",
-        needed_by: NeededBy::Tests,
-    };
-    install(top, &[GO])
+    install(top, &[Package { name: "golang-go", program: "go", purpose: "builds what Debian does not have" }])
 }
 
 /// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.
@@ -218,12 +155,8 @@ fn install(top: &Path, missing: &[Package]) -> anyhow::Result<()> {
 }
 
 /// Benchmarks compare with what tests use too.
-fn needed(who: NeededBy) -> Vec<Package> {
-    PACKAGES.iter().copied().filter(|package| who == NeededBy::Benchmarks || package.needed_by == who).collect()
-}
-
-fn absent(needed: &[Package], has: impl Fn(&str) -> bool) -> Vec<Package> {
-    needed.iter().copied().filter(|package| !has(package.program)).collect()
+fn absent(has: impl Fn(&str) -> bool) -> Vec<Package> {
+    PACKAGES.iter().copied().filter(|package| !has(package.program)).collect()
 }
 
 fn names(packages: &[Package]) -> String {
@@ -240,14 +173,8 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        let missing = absent(&needed(NeededBy::Tests), |program| program != "dig");
+        let missing = absent(|program| program != "dig");
         assert_eq!(names(&missing), "bind9-dnsutils");
-    }
-
-    #[test]
-    fn tests_do_without_the_tools_of_benchmarks_but_not_the_reverse() {
-        assert!(!names(&needed(NeededBy::Tests)).contains("dnsperf"));
-        assert!(names(&needed(NeededBy::Benchmarks)).contains("nsd"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) const CLASS_IN: u16 = 1;
 pub(crate) const CLASS_CH: u16 = 3;
 /// Type, class, TTL and RDLENGTH of a record.
 const RECORD_HEAD: usize = 10;
+/// Octets of an OPT record without options.
+const OPT: usize = 11;
 
 /// What was asked.
 #[derive(Debug, Clone, Copy)]
@@ -79,18 +81,22 @@ pub(crate) fn read_question(request: &[u8], name: &mut QueryName) -> Option<Ques
 /// Reads what stands behind the question of a plain query: nothing, or one OPT record of version 0 without options.
 #[inline]
 pub(crate) fn read_plain_edns(request: &[u8], question_end: usize) -> Result<Option<Edns>, NotPlain> {
-    match &request[question_end..] {
-        [opt @ .., length_high, length_low] if opt.len() == 9 && number(request, 10) == 1 => {
-            // Compared in one piece: name, type and version must be these, payload, RCODE and flags may be any.
-            let head = u64::from_be_bytes([opt[0], opt[1], opt[2], opt[3], opt[4], opt[5], opt[6], opt[7]]);
-            if head & 0xffff_ff00_0000_ff00 != 0x0000_2900_0000_0000 || length_high | length_low != 0 {
-                return Err(NotPlain);
-            }
-            Ok(Some(Edns { payload: number(opt, 3), version: 0, dnssec_ok: opt[7] & 0x80 != 0 }))
+    let behind = &request[question_end..];
+    if let Ok(opt) = <&[u8; OPT]>::try_from(behind)
+        && request[10..HEADER] == [0, 1]
+    {
+        // In two pieces that overlap: name, type, version and RDLENGTH must be these, payload, RCODE and flags may be
+        // any.
+        let [o0, o1, o2, o3, o4, o5, o6, o7, ..] = *opt;
+        let [.., p0, p1, p2, p3] = *opt;
+        let head = u64::from_be_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
+        let tail = u32::from_be_bytes([p0, p1, p2, p3]);
+        if head & 0xffff_ff00_0000_ff00 != 0x0000_2900_0000_0000 || tail & 0xffff != 0 {
+            return Err(NotPlain);
         }
-        [] if number(request, 10) == 0 => Ok(None),
-        _ => Err(NotPlain),
+        return Ok(Some(Edns { payload: u16::from_be_bytes([o3, o4]), version: 0, dnssec_ok: o7 & 0x80 != 0 }));
     }
+    if behind.is_empty() && number(request, 10) == 0 { Ok(None) } else { Err(NotPlain) }
 }
 
 /// Reads a message of any kind; a question's name goes to `name`. At least a header must be there.

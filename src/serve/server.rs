@@ -46,7 +46,7 @@ pub struct Server {
     /// How long what is under way may take.
     stop_streams: watch::Sender<Option<Duration>>,
     threads: Vec<JoinHandle<()>>,
-    /// All sockets once more, for a successor; closed with the server.
+    /// All sockets once more, for a successor; closed when the server ends.
     offer: Arc<Offer>,
 }
 
@@ -112,7 +112,7 @@ impl Server {
     }
 
     /// Stops all threads and closes all sockets. Queries that the kernel has delivered are answered, for a second at
-    /// most, and transfers have a few seconds to end.
+    /// most, connections that it has taken are served, and transfers have a few seconds to end.
     pub fn stop(self) {
         self.stop_within(GRACE);
     }
@@ -151,7 +151,8 @@ impl Server {
         stop: watch::Receiver<Option<Duration>>,
     ) -> Result<(), BindError> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(BindError::Thread)?;
-        self.spawn("streams", move || runtime.block_on(streams::serve(listeners, stop)))
+        let phase = Arc::clone(&self.phase);
+        self.spawn("streams", move || runtime.block_on(streams::serve(listeners, stop, &phase)))
     }
 
     fn spawn(&mut self, kind: &str, run: impl FnOnce() + Send + 'static) -> Result<(), BindError> {
@@ -168,6 +169,8 @@ impl Server {
 
     fn end_threads(&mut self, grace: Duration) {
         drop(self.notifier.take());
+        // So that each listener is closed by the last thread that lets go of it, which has emptied it.
+        self.offer = Arc::default();
         // A grace time that was given stays.
         self.stop_streams.send_if_modified(|stop| stop.is_none() && stop.replace(grace).is_none());
         for thread in self.threads.drain(..) {
@@ -179,8 +182,10 @@ impl Server {
 }
 
 impl Vitals {
-    /// What rate limiting did so far. Answers that it dropped are in no other count of answers; those that slipped
-    /// count as what they are, truncated.
+    /// What rate limiting did so far. Answers that it dropped count as none ([`TransportTotals::dropped`]); those that
+    /// slipped count as what they are, truncated.
+    ///
+    /// [`TransportTotals::dropped`]: crate::TransportTotals::dropped
     pub fn rate_limited(&self) -> RateLimitTotals {
         self.limiter.totals()
     }
@@ -311,6 +316,10 @@ impl Handler for Live {
         self.responder.respond(snapshot, self.policy.load(), request, client)
     }
 
+    fn permit_transfers(&mut self, permitted: bool) {
+        self.responder.permit_transfers(permitted);
+    }
+
     fn rest(&mut self) {
         self.snapshots.release();
     }
@@ -355,17 +364,20 @@ mod tests {
     /// A server with one worker, what opens its gate, and a client with so much patience.
     fn touchy() -> (Server, mpsc::Sender<()>, UdpSocket) {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (open, gate) = mpsc::channel();
-        let gate = Arc::new(Mutex::new(gate));
-        let inherited = &mut Inherited::default();
-        let ports = Ports::open(&[Listener::plain(any)], 1, inherited).expect("a free port");
-        let handler = |_: &Listener| Touchy { answer: Vec::new(), gate: Arc::clone(&gate) };
-        let server = ports.start_with(Vitals::default(), inherited, handler);
-        let server = server.expect("threads");
+        let ports = Ports::open(&[Listener::plain(any)], 1, &mut Inherited::default()).expect("a free port");
+        let (open, server) = gated(ports);
         let socket = UdpSocket::bind(any).expect("a socket");
         socket.connect(server.addresses()[0]).expect("connected");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         (server, open, socket)
+    }
+
+    fn gated(ports: Ports) -> (mpsc::Sender<()>, Server) {
+        let (open, gate) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(gate));
+        let handler = |_: &Listener| Touchy { answer: Vec::new(), gate: Arc::clone(&gate) };
+        let server = ports.start_with(Vitals::default(), &mut Inherited::default(), handler);
+        (open, server.expect("threads"))
     }
 
     fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
@@ -414,6 +426,59 @@ mod tests {
         // Whoever comes later is told so at once.
         socket.send(b"late").expect("sent");
         assert_eq!(receive(&socket).expect_err("nobody there").kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    /// Connections that the kernel has taken, each with a query in it, while the thread that would accept them is kept
+    /// from it; when it goes on, the server has been told to stop.
+    fn stop_with_backlog(server: Server, gate: mpsc::Sender<()>) -> (Vec<TcpStream>, JoinHandle<()>) {
+        let connect = |message: &[u8]| {
+            let mut stream = TcpStream::connect(server.addresses()[0]).expect("a connection");
+            stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+            stream.write_all(message).expect("sent");
+            stream
+        };
+        let mut busy = connect(b"\x00\x04held\x00\x04wait");
+        let counters = server.counters().clone();
+        while counters.sum().tcp.queries < 2 {
+            thread::yield_now();
+        }
+        let waiting = (0..30).map(|_| connect(b"\x00\x04late")).collect();
+        let stopped = server.stop_streams.subscribe();
+        let stopping = thread::spawn(move || server.stop());
+        while stopped.borrow().is_none() {
+            thread::yield_now();
+        }
+        drop(gate);
+        busy.read_exact(&mut [0; 12]).expect("both answers");
+        (waiting, stopping)
+    }
+
+    #[test]
+    fn connections_that_the_kernel_has_taken_are_served_before_a_stop() {
+        let (server, gate, _) = touchy();
+        let address = server.addresses()[0];
+        let (waiting, stopping) = stop_with_backlog(server, gate);
+        for mut stream in waiting {
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).expect("an answer and an end");
+            assert_eq!(all, b"\x00\x04late");
+        }
+        stopping.join().expect("stopped");
+        assert_eq!(TcpStream::connect(address).expect_err("nobody there").kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn connections_that_a_successor_may_accept_are_left_to_it() {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let ports = Ports::open(&[Listener::plain(any)], 1, &mut Inherited::default()).expect("a free port");
+        let successor = ports.opened[0].sockets.tcp.as_ref().expect("a listener").try_clone().expect("a descriptor");
+        let (gate, server) = gated(ports);
+        server.phase().share();
+        let (waiting, stopping) = stop_with_backlog(server, gate);
+        stopping.join().expect("stopped");
+        for _ in waiting {
+            successor.accept().expect("a connection that nobody has accepted");
+        }
     }
 
     #[test]

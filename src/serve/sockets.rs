@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Connections that wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 /// Octets of UDP queries that may wait; the kernel lowers it to `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Ports that are tried where any will do: it must be free for UDP and for TCP.

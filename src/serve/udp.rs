@@ -49,6 +49,9 @@ pub(crate) trait Handler: Send + 'static {
     /// The answer to a request.
     fn handle(&mut self, request: &[u8], client: &Client) -> Answer<'_>;
 
+    /// Says whether zone transfers may be given over the connection that the next requests come from; they may at first.
+    fn permit_transfers(&mut self, _permitted: bool) {}
+
     /// Nothing has come for a while: what is kept for the next request alone is let go.
     fn rest(&mut self) {}
 
@@ -90,6 +93,11 @@ impl Phase {
     /// The other process is done with them.
     pub(crate) fn own(&self) {
         self.shared.store(false, Ordering::Relaxed);
+    }
+
+    /// True where another process goes on with the sockets, or may do so.
+    pub(crate) fn leaves_sockets(&self) -> bool {
+        self.get() == RETIRED || self.shared.load(Ordering::Relaxed)
     }
 
     /// False once an end was ordered.
@@ -196,11 +204,14 @@ impl<H: Handler> Worker<H> {
             if let (Some(limit), Answer::Message(reply)) = (limit, &answer) {
                 match self.limiter.judge(limit, address.ip(), reply) {
                     Verdict::Send => {}
-                    Verdict::Drop => continue,
+                    Verdict::Drop => {
+                        self.cells.limited(received, &client, &request[..length], &Answer::Silence);
+                        continue;
+                    }
                     Verdict::Slip => {
                         let slipped = Slipped::new(&request[..length], reply.octets);
-                        let sent = Answer::Message(crate::Reply { truncated: true, ..*reply });
-                        self.cells.answered(received, &client, &request[..length], &sent);
+                        let sent = crate::Reply { octets: slipped.octets(), truncated: true, ..*reply };
+                        self.cells.limited(received, &client, &request[..length], &Answer::Message(sent));
                         if exchange.send(slipped.octets(), &route).is_err() {
                             self.cells.count_unsent();
                         }

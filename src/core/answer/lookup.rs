@@ -74,6 +74,18 @@ pub struct Climb {
     back: usize,
 }
 
+/// What [`AuthoritativeZone::find_answer`] saw where it found no answer.
+#[derive(Debug, Clone)]
+pub struct Miss<'a>(Seen<'a>);
+
+#[derive(Debug, Clone)]
+enum Seen<'a> {
+    /// A delegation or a DNAME at or above the name.
+    Cut(Outcome<'a>),
+    /// The node of the name, if it has one.
+    Node(Option<Node<'a>>),
+}
+
 /// What stands at one name.
 enum Source<'a> {
     /// A node with RRsets.
@@ -87,17 +99,71 @@ enum Source<'a> {
 impl AuthoritativeZone {
     /// What the zone says to a question for `record_type` at `name`, which lies at or below the apex; `apex` is
     /// the label at which the apex starts, as [`Snapshot::find_zone`](super::Snapshot::find_zone) says it.
-    #[inline]
     pub fn lookup(&self, name: &QueryName, apex: usize, record_type: RecordType) -> Outcome<'_> {
-        if self.cuts.mask() != 0
-            && let Some(outcome) = self.cut_above(name, apex, record_type)
-        {
-            return outcome;
+        match self.find_answer(name, apex, record_type) {
+            Ok(rrset) => Outcome::Answer(rrset),
+            Err(miss) => self.lookup_behind(name, apex, record_type, miss),
         }
-        if apex == 0 && record_type == RecordType::SOA {
-            return Outcome::Answer(self.soa_record());
+    }
+
+    /// The first half of [`AuthoritativeZone::lookup`], which finds what most questions ask for: an RRset that stands
+    /// at the name itself. [`AuthoritativeZone::lookup_behind`] is for all others.
+    #[inline]
+    pub fn find_answer(
+        &self,
+        name: &QueryName,
+        apex: usize,
+        record_type: RecordType,
+    ) -> Result<EncodedRrset<'_>, Miss<'_>> {
+        if self.cuts.mask() != 0 {
+            return self.find_below_cuts(name, apex, record_type);
         }
-        match self.source::<false>(name, apex, 0, name.hash(0)) {
+        let node = self.table.find::<false>(name.hash(0), name.part(0..apex));
+        node.and_then(|node| answer_of(node, record_type)).ok_or(Miss(Seen::Node(node)))
+    }
+
+    /// The same where there is a delegation or a DNAME that could hide it.
+    #[cold]
+    #[inline(never)]
+    fn find_below_cuts(
+        &self,
+        name: &QueryName,
+        apex: usize,
+        record_type: RecordType,
+    ) -> Result<EncodedRrset<'_>, Miss<'_>> {
+        if let Some(outcome) = self.cut_above(name, apex, record_type) {
+            return Err(Miss(Seen::Cut(outcome)));
+        }
+        let node = self.table.find::<false>(name.hash(0), name.part(0..apex));
+        node.and_then(|node| answer_of(node, record_type)).ok_or(Miss(Seen::Node(node)))
+    }
+
+    /// The second half of [`AuthoritativeZone::lookup`], for what [`AuthoritativeZone::find_answer`] missed with the same
+    /// question.
+    pub fn lookup_behind<'a>(
+        &'a self,
+        name: &QueryName,
+        apex: usize,
+        record_type: RecordType,
+        miss: Miss<'a>,
+    ) -> Outcome<'a> {
+        match miss.0 {
+            Seen::Cut(outcome) => outcome,
+            Seen::Node(_) if apex == 0 && record_type == RecordType::SOA => Outcome::Answer(self.soa_record()),
+            Seen::Node(Some(node)) if node.has(RRSETS) => select(node, record_type),
+            Seen::Node(node) => self.without_data(name, apex, record_type, node),
+        }
+    }
+
+    /// What the zone says where `node`, if there is one, has no RRsets.
+    fn without_data(
+        &self,
+        name: &QueryName,
+        apex: usize,
+        record_type: RecordType,
+        node: Option<Node<'_>>,
+    ) -> Outcome<'_> {
+        match self.virtual_source::<false>(name, apex, 0, node) {
             Source::Data(node) => select(node, record_type),
             Source::Climb(climb) => Outcome::Climb(climb),
             Source::Empty if apex == 0 && record_type == RecordType::ANY => Outcome::Answer(self.soa_record()),
@@ -155,14 +221,26 @@ impl AuthoritativeZone {
     /// What stands at the name that starts with label `from`, or at `*` in front of it if `STAR`.
     #[inline]
     fn source<const STAR: bool>(&self, name: &QueryName, apex: usize, from: usize, hash: u64) -> Source<'_> {
-        let node = self.table.find::<STAR>(hash, name.part(from..apex));
-        match node {
-            Some(node) if node.has(RRSETS) => return Source::Data(node),
-            _ if self.levels.is_empty() || from == apex => {}
-            _ => match self.level::<STAR>(name, apex, from, node) {
+        match self.table.find::<STAR>(hash, name.part(from..apex)) {
+            Some(node) if node.has(RRSETS) => Source::Data(node),
+            node => self.virtual_source::<STAR>(name, apex, from, node),
+        }
+    }
+
+    /// What stands at such a name, whose `node`, if there is one, has no RRsets.
+    #[inline]
+    fn virtual_source<const STAR: bool>(
+        &self,
+        name: &QueryName,
+        apex: usize,
+        from: usize,
+        node: Option<Node<'_>>,
+    ) -> Source<'_> {
+        if !self.levels.is_empty() && from != apex {
+            match self.level::<STAR>(name, apex, from, node) {
                 Source::Absent => {}
                 found => return found,
-            },
+            }
         }
         let is_apex = from == apex && !STAR;
         if is_apex || node.is_some_and(|node| node.children() > 0) { Source::Empty } else { Source::Absent }
@@ -218,18 +296,18 @@ impl Climb {
     }
 }
 
-/// What a node with RRsets says (RFC 1034 section 4.3.2, step 3a).
+/// The RRset that a node has for a question; to ANY, one that is there.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a call costs as much as all of it does for a node with one RRset")]
+fn answer_of(node: Node<'_>, record_type: RecordType) -> Option<EncodedRrset<'_>> {
+    node.rrsets().find(|rrset| rrset.record_type() == record_type || record_type == RecordType::ANY)
+}
+
+/// What a node with RRsets says (RFC 1034 section 4.3.2, step 3a).
 fn select(node: Node<'_>, record_type: RecordType) -> Outcome<'_> {
-    let mut alias = None;
-    for rrset in node.rrsets() {
-        if rrset.record_type() == record_type || record_type == RecordType::ANY {
-            return Outcome::Answer(rrset);
-        }
-        if rrset.record_type() == RecordType::CNAME {
-            alias = Some(rrset);
-        }
+    match (answer_of(node, record_type), node.rrset(RecordType::CNAME)) {
+        (Some(rrset), _) => Outcome::Answer(rrset),
+        (None, Some(alias)) => Outcome::Alias(alias),
+        (None, None) => Outcome::Negative(Negative::NoData),
     }
-    alias.map_or(Outcome::Negative(Negative::NoData), Outcome::Alias)
 }

@@ -28,7 +28,7 @@ mod tests;
 
 pub use difference::ZoneDifference;
 pub use expansion::{ZoneCursor, ZoneRecord};
-pub use lookup::{Climb, Negative, Outcome};
+pub use lookup::{Climb, Miss, Negative, Outcome};
 pub use node::EncodedRrset;
 pub(crate) use node::encoded_record_length;
 pub use patch::{Entry, Generation, Levels, Patch, Soa, ZonePatch};

@@ -192,7 +192,7 @@ impl Snapshot {
             }
             let label = labels - depth;
             let suffix = name.suffix(label);
-            if let Some(zone) = zones.by_apex.find(name.hash(label), |zone| zone.apex().as_wire() == suffix) {
+            if let Some(zone) = zones.find(name.hash(label), suffix) {
                 if label > 0 || record_type != RecordType::DS {
                     return Some((zone, label));
                 }
@@ -272,6 +272,7 @@ impl Zone {
         }
     }
 
+    #[inline]
     fn apex_hash(&self) -> u64 {
         match self {
             Self::Authoritative(zone) => zone.apex_hash(),
@@ -282,6 +283,21 @@ impl Zone {
 impl ZoneSet {
     fn get(&self, apex: &OwnerName) -> Option<&Zone> {
         self.by_apex.find(name_hash(apex.as_wire()), |zone| zone.apex() == apex)
+    }
+
+    /// The zone whose apex, in wire format and lower case, is `apex`.
+    #[inline]
+    fn find(&self, hash: u64, apex: &[u8]) -> Option<&Zone> {
+        // Apexes are compared outside the search, whose registers would be saved around the comparison.
+        let zone = self.by_apex.find(hash, |zone| zone.apex_hash() == hash)?;
+        if zone.apex().as_wire() == apex { Some(zone) } else { self.find_another(hash, apex) }
+    }
+
+    /// The same where another apex has the same hash.
+    #[cold]
+    #[inline(never)]
+    fn find_another(&self, hash: u64, apex: &[u8]) -> Option<&Zone> {
+        self.by_apex.find(hash, |zone| zone.apex().as_wire() == apex)
     }
 
     fn get_mut(&mut self, apex: &OwnerName) -> Option<&mut Zone> {

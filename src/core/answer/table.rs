@@ -57,6 +57,11 @@ impl Table {
     #[expect(clippy::inline_always, reason = "a call saves and loads a dozen registers")]
     pub(super) fn find<const STAR: bool>(&self, hash: u64, key: &[u8]) -> Option<Node<'_>> {
         let shard = self.shard(hash);
+        let (_, offset) = next_tagged(shard, first_slot(low_half(hash), shard.slots()), hash)?;
+        let node = shard.node(offset);
+        if is_key::<STAR>(node.key(), key) {
+            return Some(node);
+        }
         find_offset::<STAR>(shard, hash, key).map(|offset| shard.node(offset))
     }
 
@@ -184,28 +189,51 @@ impl ShardBuilder {
     }
 }
 
+/// Offset of the node with this key. Apart from [`Table::find`], where the first node with this half of the hash is the
+/// right one nearly always: a loop around the comparison of keys would have its registers saved for every look-up.
+#[cold]
+#[inline(never)]
+fn find_offset<const STAR: bool>(shard: &Shard, hash: u64, key: &[u8]) -> Option<u32> {
+    let mut slot = first_slot(low_half(hash), shard.slots());
+    loop {
+        let (found, offset) = next_tagged(shard, slot, hash)?;
+        if is_key::<STAR>(shard.node(offset).key(), key) {
+            return Some(offset);
+        }
+        slot = slot_behind(shard, found);
+    }
+}
+
+/// The first slot from `slot` on that has this half of the hash, and the offset in it; none where a free slot comes
+/// first.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as for its caller")]
-#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-fn find_offset<const STAR: bool>(shard: &Shard, hash: u64, key: &[u8]) -> Option<u32> {
-    let slots = shard.slots();
-    if slots == 0 {
-        return None;
-    }
-    let slot_octets = &shard.octets[..slots * SLOT];
-    let low_hash = hash as u32;
-    let mut slot = first_slot(low_hash, slots);
+fn next_tagged(shard: &Shard, mut slot: usize, hash: u64) -> Option<(usize, u32)> {
+    // Nodes too, as if they were slots, so that there is one bound to check; a slot's number is never theirs.
+    let (slots, _) = shard.octets.as_chunks();
     // A third of the slots is free, so that this comes to an end.
-    loop {
-        let (tag, offset) = slot_at(slot_octets, slot * SLOT);
+    while let Some(&octets) = slots.get(slot) {
+        let (tag, offset) = halves(octets);
         if offset == 0 {
             return None;
         }
-        if tag == low_hash && is_key::<STAR>(shard.node(offset).key(), key) {
-            return Some(offset);
+        if tag == low_half(hash) {
+            return Some((slot, offset));
         }
-        slot = if slot + 1 == slots { 0 } else { slot + 1 };
+        slot = slot_behind(shard, slot);
     }
+    None
+}
+
+#[inline]
+fn slot_behind(shard: &Shard, slot: usize) -> usize {
+    if slot + 1 == shard.slots() { 0 } else { slot + 1 }
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+fn low_half(hash: u64) -> u32 {
+    hash as u32
 }
 
 #[inline]
@@ -220,10 +248,15 @@ fn first_slot(low_hash: u32, slots: usize) -> usize {
 
 /// Low half of the hash, and offset.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
 fn slot_at(octets: &[u8], at: usize) -> (u32, u32) {
     let mut bytes = [0; SLOT];
     bytes.copy_from_slice(&octets[at..at + SLOT]);
-    let slot = u64::from_le_bytes(bytes);
+    halves(bytes)
+}
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+fn halves(slot: [u8; SLOT]) -> (u32, u32) {
+    let slot = u64::from_le_bytes(slot);
     (slot as u32, (slot >> 32) as u32)
 }

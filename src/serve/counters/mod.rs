@@ -29,7 +29,7 @@ use std::{
 use crate::{
     client::{Client, Transport},
     respond::{Answer, Reply},
-    taps::{Sampler, TapStore, Wanted},
+    taps::{Outcome, Sampler, TapStore, Wanted},
 };
 
 pub use buckets::{LATENCY_BOUNDS, SIZE_BOUNDS};
@@ -207,7 +207,16 @@ impl Cells {
             _ => self.count_answer(answer),
         }
         if let Received(Some(sampled)) = received {
-            self.observe(&sampled, client, request, answer);
+            self.observe(&sampled, client, request, answer, false);
+        }
+    }
+
+    /// The same where rate limiting has put `answer` in the place of the one that there was: a truncated one, or silence.
+    #[cold]
+    pub(crate) fn limited(&self, received: Received, client: &Client, request: &[u8], answer: &Answer<'_>) {
+        self.count_answer(answer);
+        if let Received(Some(sampled)) = received {
+            self.observe(&sampled, client, request, answer, true);
         }
     }
 
@@ -270,7 +279,7 @@ impl Cells {
 
     #[cold]
     #[inline(never)]
-    fn observe(&self, sampled: &Sampled, client: &Client, request: &[u8], answer: &Answer<'_>) {
+    fn observe(&self, sampled: &Sampled, client: &Client, request: &[u8], answer: &Answer<'_>, limited: bool) {
         let took = sampled.at.elapsed();
         if sampled.wanted.is_timed() {
             let nanoseconds = buckets::nanoseconds(took);
@@ -281,7 +290,8 @@ impl Cells {
                 add(&self.sized_octets, reply.octets.len() as u64);
             }
         }
-        self.sampler.offer(sampled.wanted, took, client, request, answer);
+        let outcome = Outcome { answer, limited };
+        self.sampler.offer(sampled.wanted, took, client, request, outcome);
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Messages are copied as they were received and sent, the query as `AUTH_QUERY` and the answer as `AUTH_RESPONSE`.
-//! The messages of a zone transfer are not copied; its query is. While nobody listens on the socket nothing is
+//! The messages of a zone transfer are not copied; its query is. Where rate limiting has changed or dropped the answer,
+//! the field `extra` of the copies says so. While nobody listens on the socket nothing is
 //! copied at all, and what would have been is counted as dropped. A slow receiver costs copies, never answers.
 
 mod frames;
@@ -30,7 +31,7 @@ use prost::Message as _;
 use crate::{
     client::Client,
     respond::Answer,
-    taps::{Feed, FeedCounts, Next, Outlet, TapError, feed},
+    taps::{Feed, FeedCounts, Next, Outcome, Outlet, TapError, feed},
 };
 
 use frames::{Control, HandshakeError, control, put_data};
@@ -51,6 +52,8 @@ const MODE: u32 = 0o640;
 /// Octets of a copy beside its messages, about.
 const OVERHEAD: usize = 128;
 const PURPOSE: &str = "dnstap";
+/// What `extra` says of messages that rate limiting has to do with.
+const LIMITED: &[u8] = b"rate limited";
 
 /// Which messages are copied, and to whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +89,8 @@ pub(crate) struct Exchange {
     client: Client,
     query: Option<Box<[u8]>>,
     response: Option<Box<[u8]>>,
+    /// By rate limiting.
+    limited: bool,
 }
 
 impl Dnstap {
@@ -108,10 +113,10 @@ impl Exchange {
         took: Duration,
         client: &Client,
         request: &[u8],
-        answer: &Answer<'_>,
+        Outcome { answer, limited }: Outcome<'_>,
     ) -> Self {
         let query = dnstap.queries.then(|| request.into());
-        Self { received, took, client: *client, query, response: response(dnstap, answer).map(Into::into) }
+        Self { received, took, client: *client, query, response: response(dnstap, answer).map(Into::into), limited }
     }
 }
 
@@ -370,7 +375,11 @@ impl Encoder {
         };
         if let Some(query) = &exchange.query {
             let query_message = Some(query.to_vec());
-            self.put(Exchanged { kind: Kind::AuthQuery.into(), query_message, ..common.clone() }, out);
+            self.put(
+                Exchanged { kind: Kind::AuthQuery.into(), query_message, ..common.clone() },
+                exchange.limited,
+                out,
+            );
         }
         if let Some(response) = &exchange.response {
             let exchanged = Exchanged {
@@ -380,14 +389,15 @@ impl Encoder {
                 response_message: Some(response.to_vec()),
                 ..common
             };
-            self.put(exchanged, out);
+            self.put(exchanged, exchange.limited, out);
         }
     }
 
-    fn put(&self, message: Exchanged, out: &mut Vec<u8>) {
+    fn put(&self, message: Exchanged, limited: bool, out: &mut Vec<u8>) {
         let envelope = Envelope {
             identity: self.identity.clone(),
             version: self.version.clone(),
+            extra: limited.then(|| LIMITED.to_vec()),
             message: Some(message),
             kind: EnvelopeKind::Message.into(),
         };

@@ -14,6 +14,8 @@ pub(super) struct Envelope {
     pub(super) identity: Option<Vec<u8>>,
     #[prost(bytes = "vec", optional, tag = "2")]
     pub(super) version: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    pub(super) extra: Option<Vec<u8>>,
     #[prost(message, optional, tag = "14")]
     pub(super) message: Option<Exchanged>,
     #[prost(enumeration = "EnvelopeKind", required, tag = "15")]

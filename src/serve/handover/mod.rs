@@ -208,8 +208,13 @@ impl<P: Predecessor> Waiting<P> {
     fn serve(&mut self, connection: &mut Connection) -> Result<(), HandOverError> {
         connection.check_peer(false)?;
         expect(&self.receive(connection, GREETING)?, &Message::Ask)?;
-        let offer = self.offer.upgrade().ok_or_else(|| refusal("the server is stopping"))?;
         self.phase.share();
+        // Who fails must end, and has the sockets no more.
+        self.hand_over(connection).inspect_err(|_| self.phase.own())
+    }
+
+    fn hand_over(&mut self, connection: &mut Connection) -> Result<(), HandOverError> {
+        let offer = self.offer.upgrade().ok_or_else(|| refusal("the server is stopping"))?;
         offer.send(connection)?;
         drop(offer);
         expect(&self.receive(connection, self.patience)?, &Message::Take)?;
@@ -270,4 +275,52 @@ fn open(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt as _;
     fs::symlink_metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::{Listener, PolicyStore, SnapshotStore};
+
+    #[test]
+    fn after_a_hand_over_that_failed_the_sockets_are_the_servers_own_and_the_next_one_works() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hand-over.sock");
+        let (store, policy) = (Arc::new(SnapshotStore::default()), PolicyStore::default());
+        let listener = Listener::plain((Ipv4Addr::LOCALHOST, 0).into());
+        let old = Server::bind(&[listener], 1, &store, &policy).expect("a free port");
+        let address = old.addresses()[0];
+        let receive = || Inherited::receive(&path).expect("no error").expect("somebody waits");
+        // Before and after the state directory was released, and when it answers already.
+        for step in 0..3 {
+            let hand_over = HandOver::listen(&path, &old, (), PATIENCE).expect("the path is free");
+            let mut inherited = receive();
+            assert!(old.phase().leaves_sockets(), "somebody has them");
+            if step > 0 {
+                inherited.take().expect("released");
+            }
+            let new = (step > 1).then(|| {
+                let new = Server::bind_inheriting(&[Listener::plain(address)], 1, &store, &policy, &mut inherited);
+                new.expect("the same port")
+            });
+            drop((new, inherited));
+            // Has its turn when the one before has failed; ends the thread.
+            drop(receive());
+            drop(hand_over);
+            assert!(!old.phase().leaves_sockets(), "failed at step {step}");
+        }
+        let hand_over = HandOver::listen(&path, &old, (), PATIENCE).expect("the path is free");
+        let mut inherited = receive();
+        inherited.take().expect("released");
+        let new = Server::bind_inheriting(&[Listener::plain(address)], 1, &store, &policy, &mut inherited);
+        let new = new.expect("the same port");
+        assert!(new.phase().leaves_sockets(), "not its own yet");
+        inherited.ready().expect("the old server stops");
+        drop(hand_over);
+        assert!(old.phase().leaves_sockets() && !new.phase().leaves_sockets());
+        old.retire();
+        new.stop();
+    }
 }

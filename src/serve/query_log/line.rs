@@ -12,6 +12,9 @@ use crate::{rcode::rcode_name, request::HEADER};
 const FLAGS: [(u16, &str); 6] =
     [(0x0400, "aa"), (0x0200, "tc"), (0x0100, "rd"), (0x0080, "ra"), (0x0020, "ad"), (0x0010, "cd")];
 
+/// Stands among the flags where rate limiting has changed or dropped the answer; no flag of a message has this name.
+const LIMITED: &str = "limited";
+
 /// What a line says, as text. `-` stands for what there is none of.
 #[derive(Debug)]
 struct Line {
@@ -68,11 +71,14 @@ impl Line {
         let time = time.map_or_else(|_| "-".to_owned(), |time| format!("{time:.6}"));
         let nothing = || "-".to_owned();
         let [name, class, record_type] = question(&entry.question).unwrap_or_else(|| [nothing(), nothing(), nothing()]);
-        let (rcode, flags, size) = match entry.answered {
+        let (rcode, mut flags, size) = match entry.answered {
             Answered::Nothing => (nothing(), nothing(), 0),
             Answered::Transfer => ("NOERROR".to_owned(), "aa".to_owned(), 0),
             Answered::Message { rcode, flags, size } => (rcode_name(rcode).into_owned(), flag_names(flags), size),
         };
+        if entry.limited {
+            flags = if flags == "-" { LIMITED.to_owned() } else { flags + "," + LIMITED };
+        }
         Self {
             time,
             client: entry.client.address.to_string(),

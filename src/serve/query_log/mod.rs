@@ -24,7 +24,7 @@ use crate::{
     client::Client,
     request::HEADER,
     respond::Answer,
-    taps::{Feed, FeedCounts, Next, Outlet, TapError, feed},
+    taps::{Feed, FeedCounts, Next, Outcome, Outlet, TapError, feed},
 };
 
 /// How often the file is looked for under its name.
@@ -67,6 +67,8 @@ pub(crate) struct Entry {
     /// The request as far as its question may reach.
     question: Box<[u8]>,
     answered: Answered,
+    /// By rate limiting.
+    limited: bool,
 }
 
 /// What a query was answered with.
@@ -98,7 +100,7 @@ impl Entry {
         took: Duration,
         client: &Client,
         request: &[u8],
-        answer: &Answer<'_>,
+        Outcome { answer, limited }: Outcome<'_>,
     ) -> Self {
         let answered = match answer {
             Answer::Silence => Answered::Nothing,
@@ -109,7 +111,7 @@ impl Entry {
             }
         };
         let question = request[..request.len().min(QUESTION_END)].into();
-        Self { received, took, client: *client, question, answered }
+        Self { received, took, client: *client, question, answered, limited }
     }
 }
 

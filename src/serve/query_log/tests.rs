@@ -11,7 +11,7 @@ fn entry(name: &[u8], answer: &Answer<'_>) -> Entry {
     let request = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], name, &[0, 28, 0, 1]].concat();
     let client = Client { address: "[2001:db8::7]:4242".parse().expect("an address"), transport: Transport::Tls };
     let received = SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_266_237_162_657);
-    Entry::new(received, Duration::from_nanos(3_900), &client, &request, answer)
+    Entry::new(received, Duration::from_nanos(3_900), &client, &request, Outcome { answer, limited: false })
 }
 
 fn reply(rcode: u16) -> Answer<'static> {
@@ -62,6 +62,15 @@ fn what_is_no_question_or_has_no_answer_is_logged_as_such() {
     assert!(silent.contains(" name=- class=- type=- rcode=- flags=- size=0 "), "{silent}");
     let root = line(&entry(b"\x00", &reply(3_000)), LineFormat::Text);
     assert!(root.contains(" name=. class=IN type=AAAA rcode=RCODE3000 "), "{root}");
+}
+
+#[test]
+fn what_rate_limiting_did_stands_among_the_flags() {
+    let limited = |answer: &Answer<'_>| Entry { limited: true, ..entry(b"\x00", answer) };
+    let slipped = line(&limited(&reply(0)), LineFormat::Text);
+    assert!(slipped.contains(" rcode=NOERROR flags=aa,rd,ra,limited size=12 "), "{slipped}");
+    let dropped = line(&limited(&Answer::Silence), LineFormat::Text);
+    assert!(dropped.contains(" rcode=- flags=limited size=0 "), "{dropped}");
 }
 
 /// Writes one line for each name and waits until it is in the file.

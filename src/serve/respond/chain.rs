@@ -86,26 +86,55 @@ impl Chain<'_, '_> {
     /// Writes what `zone` says to the name, which stands in the message at `place`.
     #[inline]
     fn step(&mut self, zone: &AuthoritativeZone, apex: usize, place: usize, record_type: RecordType) -> Step {
-        let outcome = zone.lookup(self.name, apex, record_type);
+        match zone.find_answer(self.name, apex, record_type) {
+            Ok(rrset) => {
+                if place == HEADER {
+                    self.zone = zone.tag();
+                    self.message.authoritative = true;
+                }
+                self.answer(rrset, place)
+            }
+            Err(miss) => {
+                let outcome = zone.lookup_behind(self.name, apex, record_type, miss);
+                self.step_by(&outcome, zone, apex, place, record_type)
+            }
+        }
+    }
+
+    /// The RRset asked for.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "what nearly every step is; the other caller is apart from it")]
+    fn answer(&mut self, rrset: EncodedRrset<'_>, place: usize) -> Step {
+        self.note_source(rrset);
+        let start = if place == HEADER {
+            self.message.put_direct(Section::Answer, rrset)
+        } else {
+            self.message.put(Section::Answer, rrset, Owner::within(place, self.name, 0))
+        };
+        let Some(start) = start else { return Step::Full };
+        if let Some(skip) = name_offset(rrset.record_type()) {
+            self.add(rrset, start, skip, place);
+        }
+        Step::Done(NOERROR)
+    }
+
+    /// The step for any outcome. Not inlined, because its registers would be saved for the plain answers too.
+    #[inline(never)]
+    fn step_by(
+        &mut self,
+        outcome: &Outcome<'_>,
+        zone: &AuthoritativeZone,
+        apex: usize,
+        place: usize,
+        record_type: RecordType,
+    ) -> Step {
         if place == HEADER {
             self.zone = zone.tag();
             // AA speaks for the first name (RFC 1034 section 6.2.7, RFC 2181 section 10.1.1).
             self.message.authoritative = !matches!(outcome, Outcome::Referral { .. });
         }
-        match outcome {
-            Outcome::Answer(rrset) => {
-                self.note_source(rrset);
-                let start = if place == HEADER {
-                    self.message.put_direct(Section::Answer, rrset)
-                } else {
-                    self.message.put(Section::Answer, rrset, Owner::within(place, self.name, 0))
-                };
-                let Some(start) = start else { return Step::Full };
-                if let Some(skip) = name_offset(rrset.record_type()) {
-                    self.add(rrset, start, skip, place);
-                }
-                Step::Done(NOERROR)
-            }
+        match *outcome {
+            Outcome::Answer(rrset) => self.answer(rrset, place),
             Outcome::Alias(rrset) => {
                 self.note_source(rrset);
                 let owner = Owner::within(place, self.name, 0);
@@ -114,7 +143,7 @@ impl Chain<'_, '_> {
                 // A CNAME is the last thing written, and its target is the last thing in it.
                 start.map_or(Step::Full, |_| Step::Next(self.message.octets().len() - data))
             }
-            Outcome::Climb(climb) => {
+            Outcome::Climb(ref climb) => {
                 let Self { name, message, .. } = self;
                 let owner = Owner::within(place, name, 0);
                 let target = message.put_alias(climb.ttl, owner, |out| climb.write_target(name, out));

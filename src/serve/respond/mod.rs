@@ -90,6 +90,8 @@ pub struct Responder {
     clock: Clock,
     transfers: Arc<TransferHistory>,
     failures: Arc<TsigFailures>,
+    /// False while requests come over a connection that no transfer may be given on.
+    transfers_permitted: bool,
     name: QueryName,
     /// For names in additional sections.
     extra: QueryName,
@@ -106,13 +108,20 @@ impl Responder {
     pub fn with_clock(options: ListenerOptions, clock: Clock) -> Self {
         let out = vec![0; STREAM_PAYLOAD].into_boxed_slice();
         let (name, extra) = (QueryName::new(), QueryName::new());
-        Self { options, clock, transfers: Arc::default(), failures: Arc::default(), name, extra, out }
+        let (transfers, failures) = Default::default();
+        Self { options, clock, transfers, failures, transfers_permitted: true, name, extra, out }
     }
 
     /// The same with the differences that incremental transfers are made of, and the transfers of all responders.
     #[must_use]
     pub fn with_transfers(self, transfers: Arc<TransferHistory>) -> Self {
         Self { transfers, ..self }
+    }
+
+    /// Says whether zone transfers may be given over the connection that the next requests come from; otherwise they are
+    /// refused (RFC 9103 section 7.1).
+    pub fn permit_transfers(&mut self, permitted: bool) {
+        self.transfers_permitted = permitted;
     }
 
     /// Answers a request. Silence for what is shorter than a header, and for answers (two servers could otherwise

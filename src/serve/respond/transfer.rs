@@ -47,6 +47,8 @@ impl Responder {
             match (client.transport, question.record_type) {
                 // One message for each request is too few for a zone.
                 (Transport::Https, _) => Err((REFUSED, Some(edns::NOT_SUPPORTED))),
+                // RFC 9103 sections 7.1 and 7.2: not over this connection.
+                _ if !self.transfers_permitted => Err((REFUSED, Some(edns::NOT_SUPPORTED))),
                 // RFC 5936 section 4.2: "AXFR sessions over UDP transport are not defined."
                 (Transport::Udp, RecordType::AXFR) => Err((FORMERR, None)),
                 // The zone is answered already; secondaries try again.

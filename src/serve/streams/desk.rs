@@ -7,20 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use mcdns_core::dns::RecordType;
-
 use crate::{
-    client::Client,
-    counters::Cells,
-    policy::ListenerOptions,
-    request::HEADER,
-    respond::{Answer, Reply},
-    transfer::Transfer,
-    udp::Handler,
+    client::Client, counters::Cells, policy::ListenerOptions, respond::Answer, transfer::Transfer, udp::Handler,
 };
-
-/// RCODE of what is not given here (RFC 1035 section 4.1.1).
-const REFUSED: u8 = 5;
 
 /// What answers for one listener on one thread, and the buffers that its connections share: they are used between two
 /// waits only, so an idle connection has none.
@@ -67,22 +56,15 @@ impl<H: Handler> Desk<H> {
     }
 
     /// Appends the answer to one message, with its length in front (RFC 1035 section 4.2.2), to `output`. Transfers
-    /// are refused where they may not be given. The one place where messages of streams are counted.
+    /// are refused by the handler where they may not be given. The one place where messages of streams are counted.
     #[inline]
     pub(crate) fn answer(&self, client: &Client, message: &[u8], transfers: bool, output: &mut Vec<u8>) -> Outcome {
         let received = self.cells.received();
         let start = output.len();
         let handled = catch_unwind(AssertUnwindSafe(|| {
             let mut handler = self.handler.borrow_mut();
+            handler.permit_transfers(transfers);
             let answer = handler.handle(message, client);
-            if let Answer::Transfer(_) = answer
-                && !transfers
-            {
-                let octets = refusal(message);
-                let refused = Reply { record_type: RecordType::AXFR, ..Reply::new(&octets, REFUSED.into()) };
-                self.cells.answered(received, client, message, &Answer::Message(refused));
-                return frame(&octets, output);
-            }
             self.cells.answered(received, client, message, &answer);
             match answer {
                 Answer::Message(reply) => frame(reply.octets, output),
@@ -136,33 +118,4 @@ fn frame(message: &[u8], output: &mut Vec<u8>) -> Outcome {
     output.extend_from_slice(&length.to_be_bytes());
     output.extend_from_slice(message);
     Outcome::Answered
-}
-
-/// Header and question of the request with RCODE REFUSED.
-fn refusal(request: &[u8]) -> Vec<u8> {
-    let mut name = mcdns_core::answer::QueryName::new();
-    let question = crate::request::read_question(request, &mut name);
-    let mut octets = request[..question.map_or(HEADER, |question| question.end)].to_vec();
-    octets[2] = octets[2] & 0x79 | 0x80;
-    octets[3] = REFUSED;
-    octets[5] = u8::from(question.is_some());
-    octets[4] = 0;
-    octets[6..HEADER].fill(0);
-    octets
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_has_the_question_and_nothing_else() {
-        let question = b"\x07example\x03com\x00\x00\xfc\x00\x01";
-        let request =
-            [&[7, 8, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1][..], question, &[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]];
-        let expected = [&[7, 8, 0x81, 5, 0, 1, 0, 0, 0, 0, 0, 0][..], question].concat();
-        assert_eq!(refusal(&request.concat()), expected);
-        let cut = [7, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7, b'e'];
-        assert_eq!(refusal(&cut), [7, 8, 0x80, 5, 0, 0, 0, 0, 0, 0, 0, 0]);
-    }
 }

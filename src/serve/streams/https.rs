@@ -27,7 +27,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT},
     http::request::Parts,
     rt::Executor,
     server::conn::{http1, http2},
@@ -38,13 +38,13 @@ use hyper_util::{
     server::graceful::GracefulConnection,
 };
 use tokio::{
-    net::TcpStream,
     task::spawn_local,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_rustls::server::TlsStream;
 
 use super::{
+    apart::{Apart, Gathered},
     desk::{Desk, Outcome},
     places::{Dismissal, Place},
     records::freshness,
@@ -78,7 +78,7 @@ const SEND: usize = 64 * 1024;
 
 /// Serves one connection until its client closes it, is silent for too long, or the place is taken away.
 pub(crate) async fn serve<H: Handler>(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Gathered>,
     client: Client,
     path: &Arc<str>,
     desk: &Rc<Desk<H>>,
@@ -86,7 +86,11 @@ pub(crate) async fn serve<H: Handler>(
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
     let (idle, last) = (desk.options.idle, Rc::new(Cell::new(Instant::now())));
-    let service = service_fn(|request| {
+    let is_apart = Rc::new(Cell::new(false));
+    let service = service_fn(|request: Request<Incoming>| {
+        if !is_apart.get() && takes_one_answer_of_a_record(request.headers()) {
+            is_apart.set(true);
+        }
         let (desk, path, last) = (Rc::clone(desk), Arc::clone(path), Rc::clone(&last));
         async move {
             last.set(Instant::now());
@@ -95,7 +99,6 @@ pub(crate) async fn serve<H: Handler>(
             Ok::<_, Infallible>(response)
         }
     });
-    let stream = TokioIo::new(stream);
     let attendance = Attendance { place, idle, end: Instant::now() + desk.options.lifetime, last: &last };
     // What breaks is the client's business.
     if is_http2 {
@@ -106,7 +109,7 @@ pub(crate) async fn serve<H: Handler>(
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_LIST)
             .max_send_buf_size(SEND)
-            .serve_connection(stream, service);
+            .serve_connection(TokioIo::new(Apart::new(stream, Rc::clone(&is_apart))), service);
         let _ = attendance.attend(connection).await;
     } else {
         let connection = http1::Builder::new()
@@ -115,7 +118,7 @@ pub(crate) async fn serve<H: Handler>(
             .max_header_size(HEADER)
             .max_buf_size(HEADER)
             .half_close(true)
-            .serve_connection(stream, service);
+            .serve_connection(TokioIo::new(stream), service);
         let _ = attendance.attend(connection).await;
     }
 }
@@ -205,7 +208,7 @@ async fn respond<H: Handler>(
     let mut answer = Vec::new();
     match desk.answer(client, &message, false, &mut answer) {
         Outcome::Answered => whole(answer, head.method == Method::HEAD),
-        // Transfers are refused by the desk; what is no query gets no answer of DNS.
+        // Transfers are refused; what is no query gets no answer of DNS.
         Outcome::Silence | Outcome::Transfer(_) => empty(StatusCode::BAD_REQUEST),
         Outcome::Lost => empty(StatusCode::INTERNAL_SERVER_ERROR),
     }
@@ -285,6 +288,11 @@ async fn pass_over(body: &mut Incoming) {
             break;
         }
     }
+}
+
+/// True of clients that lose all answers of a TLS record but the first.
+fn takes_one_answer_of_a_record(headers: &HeaderMap) -> bool {
+    headers.get(USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"dnsperf/"))
 }
 
 /// True if the body is said to be a message; parameters are ignored (RFC 8484 section 6 defines none).

@@ -14,6 +14,7 @@
 //! computes for long: answers are there at once, transfers are made a message at a time. A handshake has its own task
 //! and its own limit of time, so one that stalls holds up nobody.
 
+mod apart;
 mod certificates;
 mod desk;
 mod framed;
@@ -26,7 +27,7 @@ mod tls;
 use std::{
     cell::Cell,
     io,
-    net::{TcpListener as StdListener, UdpSocket},
+    net::{SocketAddr, TcpListener as StdListener, UdpSocket},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -35,9 +36,10 @@ use std::{
 use quinn::Endpoint;
 use rustix::io::Errno;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::watch,
-    task::{AbortHandle, LocalSet, spawn_local},
+    sync::{oneshot, watch},
+    task::{JoinHandle, LocalSet, spawn_local},
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
@@ -45,16 +47,18 @@ use tokio_rustls::TlsAcceptor;
 pub use certificates::CertificateError;
 
 use self::{
+    apart::Gathered,
     certificates::LiveCertificate,
     desk::Desk,
-    places::{Limits, Place, Room},
+    places::{Dismissal, Limits, Place, Room},
 };
 use crate::{
     client::{Client, Transport},
     counters::Cells,
     listener::{CertificateFiles, Listener, Service},
     policy::ListenerOptions,
-    udp::Handler,
+    sockets::BACKLOG,
+    udp::{Handler, Phase},
 };
 
 /// Pause where no connection can be accepted and none that is idle can be closed for it.
@@ -64,6 +68,10 @@ const SHORT_PAUSE: Duration = Duration::from_millis(1);
 /// From one log line about connections that cannot be accepted to the next: a flood of them shall not become one of
 /// log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a handshake may take that is under way when the server stops: a few round trips, and a lost segment, which is
+/// sent again after a second (RFC 6298 section 2.1).
+const LAST_HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// The certificates of all listeners of a server; listeners that name the same files share one.
 #[derive(Debug, Default)]
@@ -167,15 +175,21 @@ pub(crate) struct StreamListener<H> {
 }
 
 /// Serves the listeners on this thread until `stop` says how long what is under way may take; then connections are
-/// told to end, and after that time they are closed.
-pub(crate) async fn serve<H: Handler>(listeners: Vec<StreamListener<H>>, mut stop: watch::Receiver<Option<Duration>>) {
+/// told to end, and after that time they are closed. Those that the kernel has taken are served too, unless `phase` says
+/// that another process has the listeners.
+pub(crate) async fn serve<H: Handler>(
+    listeners: Vec<StreamListener<H>>,
+    mut stop: watch::Receiver<Option<Duration>>,
+    phase: &Phase,
+) {
     let local = LocalSet::new();
     let until_stop = async {
-        let open: Vec<Open> = listeners.into_iter().filter_map(StreamListener::open).collect();
+        let mut open: Vec<Open> = listeners.into_iter().filter_map(StreamListener::open).collect();
         // An error means that the server is gone, which is a stop as well.
         let grace = stop.wait_for(Option::is_some).await.map_or(None, |grace| *grace).unwrap_or_default();
-        for listener in &open {
-            listener.stop();
+        let is_heir = !phase.leaves_sockets();
+        for listener in &mut open {
+            listener.stop(is_heir).await;
         }
         let all_empty = async {
             for listener in &open {
@@ -194,17 +208,26 @@ pub(crate) async fn serve<H: Handler>(listeners: Vec<StreamListener<H>>, mut sto
 /// A listener that is served.
 struct Open {
     room: Rc<Room>,
-    accepting: AbortHandle,
+    accepting: JoinHandle<()>,
+    /// Ends that, and says whether connections that wait to be accepted are ours.
+    end: Option<oneshot::Sender<bool>>,
     endpoint: Option<Endpoint>,
 }
 
 impl Open {
-    fn stop(&self) {
-        match &self.endpoint {
-            Some(endpoint) => quic::refuse_new(endpoint),
-            None => self.accepting.abort(),
-        }
+    /// Takes the connections that wait to be accepted, if they are ours, and no more; tells all to end. The listener is
+    /// closed when this is done.
+    async fn stop(&mut self, with_backlog: bool) {
         self.room.dismiss_all();
+        if let Some(endpoint) = &self.endpoint {
+            quic::refuse_new(endpoint);
+        }
+        if let Some(end) = self.end.take()
+            && end.send(with_backlog).is_ok()
+        {
+            // A panic was reported.
+            let _ = (&mut self.accepting).await;
+        }
     }
 }
 
@@ -216,11 +239,14 @@ impl<H: Handler> StreamListener<H> {
         let opened = match (socket, protocol) {
             (StreamSocket::Datagrams(socket), Protocol::Quic(setup)) => setup.open(socket).map(|endpoint| {
                 let accepting = spawn_local(quic::accept(endpoint.clone(), desk, Rc::clone(&room)));
-                Open { room, accepting: accepting.abort_handle(), endpoint: Some(endpoint) }
+                Open { room, accepting, end: None, endpoint: Some(endpoint) }
             }),
             (StreamSocket::Connections(listener), protocol) => TcpListener::from_std(listener).map(|listener| {
-                let accepting = spawn_local(accept(listener, protocol, desk, Rc::clone(&room)));
-                Open { room, accepting: accepting.abort_handle(), endpoint: None }
+                let (end, ended) = oneshot::channel();
+                let waiting = Rc::default();
+                let door = Door { protocol, desk, room: Rc::clone(&room), waiting };
+                let accepting = spawn_local(door.keep(listener, ended));
+                Open { room, accepting, end: Some(end), endpoint: None }
             }),
             (StreamSocket::Datagrams(_), _) => Err(io::ErrorKind::InvalidInput.into()),
         };
@@ -228,42 +254,91 @@ impl<H: Handler> StreamListener<H> {
     }
 }
 
-async fn accept<H: Handler>(listener: TcpListener, protocol: Protocol, desk: Rc<Desk<H>>, room: Rc<Room>) {
-    let waiting = Rc::new(Cell::new(0));
-    let mut logged: Option<Instant> = None;
-    loop {
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                if logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
-                    logged = Some(Instant::now());
-                    tracing::warn!(%error, "cannot accept a connection");
-                }
-                // Of this process alone more can be had by closing something; what the system lacks takes its time.
-                let is_ours = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
-                let pause = if room.make_room() && is_ours { SHORT_PAUSE } else { PAUSE };
-                sleep(pause).await;
-                continue;
-            }
+/// Where connections of one listener come in on one thread.
+struct Door<H> {
+    protocol: Protocol,
+    desk: Rc<Desk<H>>,
+    room: Rc<Room>,
+    /// Octets that wait for clients that do not read.
+    waiting: Rc<Cell<usize>>,
+}
+
+impl<H: Handler> Door<H> {
+    /// Lets connections in until the end, and then those that wait, if they are ours.
+    async fn keep(self, listener: TcpListener, end: oneshot::Receiver<bool>) {
+        let with_backlog = tokio::select! {
+            // The end first, so that nothing is accepted any more that another process may want.
+            biased;
+            // Where nobody is left to say it, the thread ends.
+            with_backlog = end => with_backlog.unwrap_or(false),
+            () = self.accept(&listener) => false,
         };
-        let place = room.enter(address.ip());
-        desk.cells.count_connection(place.is_some());
-        let Some(place) = place else { continue };
+        if with_backlog && let Ok(listener) = listener.into_std() {
+            self.empty_backlog(&listener);
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        let mut logged: Option<Instant> = None;
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => self.let_in(stream, address),
+                Err(error) => {
+                    if logged.is_none_or(|logged| logged.elapsed() >= LOG_EVERY) {
+                        logged = Some(Instant::now());
+                        tracing::warn!(%error, "cannot accept a connection");
+                    }
+                    // Of this process alone more can be had by closing something; what the system lacks takes its time.
+                    let is_ours = error.raw_os_error() == Some(Errno::MFILE.raw_os_error());
+                    let pause = if self.room.make_room() && is_ours { SHORT_PAUSE } else { PAUSE };
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Lets in who was there before the end: to their clients they are connected, and their queries are on the way. Asks
+    /// the kernel itself, which may have more than the runtime has heard of.
+    fn empty_backlog(&self, listener: &StdListener) {
+        for _ in 0..BACKLOG {
+            match listener.accept() {
+                Ok((stream, address)) => {
+                    if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                        self.let_in(stream, address);
+                    }
+                }
+                // Of one connection alone (accept(2)).
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {
+                }
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        tracing::warn!(%error, "connections that wait to be accepted are lost");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Has a connection served, if there is a place for it.
+    fn let_in(&self, stream: TcpStream, address: SocketAddr) {
+        let place = self.room.enter(address.ip());
+        self.desk.cells.count_connection(place.is_some());
+        let Some(place) = place else { return };
         // Answers are gathered here and shall not be held back (RFC 7766 section 8 wants them in few segments).
         if stream.set_nodelay(true).is_err() {
-            continue;
+            return;
         }
-        let desk = Rc::clone(&desk);
-        match &protocol {
+        let (desk, waiting) = (Rc::clone(&self.desk), Rc::clone(&self.waiting));
+        match &self.protocol {
             Protocol::Tcp => {
                 let client = Client { address, transport: Transport::Tcp };
-                let waiting = Rc::clone(&waiting);
                 // A connection that breaks is the client's business, here and below.
                 spawn_local(async move { framed::converse(stream, client, true, &desk, &waiting, &place).await });
             }
             Protocol::Tls(acceptor) => {
                 let client = Client { address, transport: Transport::Tls };
-                spawn_local(serve_tls(stream, acceptor.clone(), client, desk, Rc::clone(&waiting), place));
+                spawn_local(serve_tls(stream, acceptor.clone(), client, desk, waiting, place));
             }
             Protocol::Https(acceptor, path) => {
                 let client = Client { address, transport: Transport::Https };
@@ -297,23 +372,29 @@ async fn serve_https<H: Handler>(
     path: Arc<str>,
     place: Place,
 ) {
-    if let Some(stream) = shake_hands(stream, &acceptor, desk.options.idle, &place).await {
+    if let Some(mut stream) = shake_hands(Gathered::new(stream), &acceptor, desk.options.idle, &place).await {
+        stream.get_mut().0.gather();
         https::serve(stream, client, &path, &desk, &place).await;
     }
 }
 
-/// A handshake, unless the place is taken away meanwhile. Why one fails is known by the client, who was told.
-async fn shake_hands(
-    stream: TcpStream,
+/// A handshake, unless the place is taken away meanwhile; one moment more where the server stops. Why one fails is known
+/// by the client, who was told.
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     acceptor: &TlsAcceptor,
     idle: Duration,
     place: &Place,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    let dismissed = std::future::poll_fn(|context| place.poll_dismissed(context));
+) -> Option<tokio_rustls::server::TlsStream<S>> {
+    let dismissed = async {
+        if std::future::poll_fn(|context| place.poll_dismissed(context)).await == Dismissal::Stop {
+            sleep(LAST_HANDSHAKE).await;
+        }
+    };
     tokio::select! {
         stream = tls::shake_hands(acceptor, stream, idle) => {
             stream.inspect_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()
         }
-        _ = dismissed => None,
+        () = dismissed => None,
     }
 }

@@ -9,7 +9,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use rustls::{ProtocolVersion, ServerConfig, crypto::ring::Ticketer, server::ServerSessionMemoryCache, version};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use super::certificates::{LiveCertificate, provider};
@@ -38,11 +42,11 @@ pub(crate) fn acceptor(certificate: Arc<LiveCertificate>, protocols: &[&[u8]]) -
 }
 
 /// The handshake with one client, which is given up when it takes too long.
-pub(crate) async fn shake_hands(
+pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     acceptor: &TlsAcceptor,
-    stream: TcpStream,
+    stream: S,
     idle: Duration,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<TlsStream<S>> {
     let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(CIPHERTEXT));
     timeout(HANDSHAKE.min(idle), acceptor.accept_with(stream, limit)).await?
 }

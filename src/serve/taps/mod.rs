@@ -181,6 +181,15 @@ pub(crate) struct Wanted {
     copied: bool,
 }
 
+/// What came of a query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome<'a> {
+    /// What was sent.
+    pub(crate) answer: &'a Answer<'a>,
+    /// Rate limiting has put it in the place of another.
+    pub(crate) limited: bool,
+}
+
 impl Wanted {
     pub(crate) fn is_timed(self) -> bool {
         self.timed
@@ -217,18 +226,18 @@ impl Sampler {
     }
 
     /// Hands a sampled query to those who want it.
-    pub(crate) fn offer(&self, wanted: Wanted, took: Duration, client: &Client, request: &[u8], answer: &Answer<'_>) {
+    pub(crate) fn offer(&self, wanted: Wanted, took: Duration, client: &Client, request: &[u8], outcome: Outcome<'_>) {
         if !wanted.logged && !wanted.copied {
             return;
         }
         let received = SystemTime::now() - took;
         let taps = self.taps.0.current.load();
         if let Some((_, feed)) = taps.log.as_ref().filter(|_| wanted.logged) {
-            feed.offer(Entry::OCTETS, || Entry::new(received, took, client, request, answer));
+            feed.offer(Entry::OCTETS, || Entry::new(received, took, client, request, outcome));
         }
         if let Some((dnstap, feed)) = taps.dnstap.as_ref().filter(|_| wanted.copied) {
-            let octets = Exchange::octets(dnstap, request, answer);
-            feed.offer(octets, || Exchange::new(dnstap, received, took, client, request, answer));
+            let octets = Exchange::octets(dnstap, request, outcome.answer);
+            feed.offer(octets, || Exchange::new(dnstap, received, took, client, request, outcome));
         }
     }
 

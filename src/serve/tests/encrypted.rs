@@ -3,17 +3,19 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
-    io::{Read as _, Write as _},
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Output, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use mcdns_serve::{
-    BindError, CertificateFiles, Listener, ListenerOptions, PolicyStore, Server, Service, SnapshotStore,
+    AccessList, AccessRule, Algorithm, AnswerCheck, BindError, CertificateFiles, Key, KeyRing, Listener,
+    ListenerOptions, Policy, PolicyStore, Server, Service, SnapshotStore, ZonePolicy,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::{
@@ -21,10 +23,13 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use support::{query, show, snapshot, with_edns};
+use support::{name, query, show, snapshot, with_edns};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PATH: &str = "/dns-query";
+/// Who signs with this key may have the zone.
+const KEY: &str = "secondary";
+const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
 struct Served {
     server: Server,
@@ -51,12 +56,33 @@ impl Served {
         let texts = (0..100).map(|n| format!("big TXT text-number-{n:03}\n")).collect::<Vec<_>>().concat();
         let zone = snapshot(&[("example.com", &format!("www A 192.0.2.1\nwww A 192.0.2.2\n{texts}"))]);
         let store = Arc::new(SnapshotStore::new(zone));
-        let server = Server::bind(&listeners, 2, &store, &PolicyStore::default()).expect("free ports");
+        let transfer = AccessList { rules: vec![AccessRule { networks: Vec::new(), keys: vec![name(KEY)] }] };
+        let keys = KeyRing::new([Key::new(name(KEY), Algorithm::HmacSha256, SECRET)]);
+        let zones = BTreeMap::from([(name("example.com"), ZonePolicy { transfer, ..ZonePolicy::default() })]);
+        let policy = PolicyStore::new(Policy { keys, zones, ..Policy::default() });
+        let server = Server::bind(&listeners, 2, &store, &policy).expect("free ports");
         Self { server, folder }
     }
 
     fn port(&self, place: Place) -> u16 {
         self.server.addresses()[place as usize].port()
+    }
+
+    /// A connection over TLS whose client offers these protocols.
+    fn connect(&self, protocols: &[&[u8]]) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_file(self.folder.path().join("tls.crt")).expect("a certificate");
+        roots.add(authority).expect("a root");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = "ns1.example.com".try_into().expect("a name");
+        let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+        let address = self.server.addresses()[Place::Tls as usize];
+        StreamOwned::new(session, TcpStream::connect(address).expect("a connection"))
     }
 
     /// What kdig prints of the answer section.
@@ -114,6 +140,17 @@ impl Served {
         let status = header.split(' ').nth(1).expect("a status").trim().parse().expect("a number");
         (status, header, stdout[end + 4..].to_vec())
     }
+}
+
+/// The first message of the answer.
+fn ask(stream: &mut (impl Read + Write), request: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(request.len()).expect("a short request").to_be_bytes();
+    stream.write_all(&[&length, request].concat()).expect("sent");
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("an answer");
+    let mut reply = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut reply).expect("an answer");
+    reply
 }
 
 fn listeners(files: &CertificateFiles) -> [Service; 3] {
@@ -319,6 +356,30 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     assert!(served.kdig(Place::Quic, &["+quic", "www.example.com"]).contains("192.0.2.1"));
 }
 
+/// RFC 9103 section 7.1 for the refusal, RFC 8945 section 5.3 for its signature, RFC 6891 section 6.1.1 for its OPT record.
+#[test]
+fn a_transfer_is_refused_without_the_alpn_of_dot_and_the_refusal_is_signed_and_has_edns() {
+    let served = Served::new();
+    let key = Arc::new(Key::new(name(KEY), Algorithm::HmacSha256, SECRET));
+    let asked = |protocols: &[&[u8]], record_type: &str, edns: bool| {
+        let plain = query("example.com", record_type);
+        let mut request = if edns { with_edns(plain, 1232, 0, 0, &[]) } else { plain };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let check = AnswerCheck::sign(&key, &mut request, now);
+        let reply = ask(&mut served.connect(protocols), &request);
+        assert_eq!(check.check(&reply, now), Ok(()), "{protocols:?} {record_type}");
+        reply
+    };
+    for (protocols, rcode) in [(&[&b"dot"[..]][..], 0), (&[], 5)] {
+        for (edns, additional) in [(false, 1), (true, 2)] {
+            let reply = asked(protocols, "AXFR", edns);
+            assert_eq!((reply[3] & 15, reply[11]), (rcode, additional), "{protocols:?} {edns}");
+            // Nothing else is refused there.
+            assert_eq!(asked(protocols, "SOA", edns)[3] & 15, 0);
+        }
+    }
+}
+
 /// RFC 7858 section 3.4 and RFC 8446 section 6.1: who reads the end of a connection must know that it is one.
 #[test]
 fn stalled_handshakes_hold_nobody_and_connections_end_with_close_notify() {
@@ -332,23 +393,8 @@ fn stalled_handshakes_hold_nobody_and_connections_end_with_close_notify() {
             stream
         })
         .collect();
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_file(served.folder.path().join("tls.crt")).expect("a certificate");
-    roots.add(authority).expect("a root");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "ns1.example.com".try_into().expect("a name");
-    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
-    let mut stream = StreamOwned::new(session, TcpStream::connect(address).expect("a connection"));
-    let request = query("www.example.com", "A");
-    stream.write_all(&[0, 33]).expect("sent");
-    stream.write_all(&request).expect("sent");
-    let mut reply = [0; 67];
-    stream.read_exact(&mut reply).expect("an answer");
-    assert_eq!(show(&reply[2..]).matches("192.0.2.").count(), 2);
+    let mut stream = served.connect(&[]);
+    assert_eq!(show(&ask(&mut stream, &query("www.example.com", "A"))).matches("192.0.2.").count(), 2);
     let Served { server, .. } = served;
     server.stop_within(Duration::from_secs(20));
     // Without a close_notify this is an error.

@@ -106,7 +106,11 @@ fn a_flood_is_limited_and_a_bystander_is_not() {
     let udp = counters.sum().udp;
     let RateLimitTotals { limited, slipped, dropped } = totals;
     assert_eq!((limited, udp.truncated, udp.queries), (slipped + dropped, slipped, FLOOD as u64 + 41));
-    assert_eq!(udp.queries, udp.rcodes[0] + dropped);
+    assert_eq!((udp.queries, udp.dropped), (udp.rcodes[0] + dropped, dropped));
+    // What slips has the header, the question and an OPT record, as the query had.
+    let whole = udp.rcodes[0] - slipped;
+    let (slip, least) = (request.len() as u64 + 11, request.len() as u64 + 16);
+    assert!((slipped * slip + whole * least..=slipped * slip + whole * (least + 11)).contains(&udp.octets), "{udp:?}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ use std::{
 };
 
 use mcdns_serve::{
-    Counters, Dnstap, DnstapOutput, LineFormat, Listener, PolicyStore, QueryLog, Server, SnapshotStore, TapTotals,
+    Counters, Dnstap, DnstapOutput, LineFormat, Listener, Policy, PolicyStore, QueryLog, RateLimit, Server,
+    SnapshotStore, TapTotals,
 };
 
 use support::{query, snapshot};
@@ -25,6 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn server() -> Server {
     let store = Arc::new(SnapshotStore::new(snapshot(&[("example.com", "www A 192.0.2.1\n@ NS www\n")])));
     Server::bind(&[Listener::plain(ANY_PORT)], 2, &store, &PolicyStore::default()).expect("a free port")
+}
+
+/// A server that limits all networks to an answer a second, and of those above lets one in `slip` slip.
+fn limiting(slip: u32) -> Server {
+    let store = Arc::new(SnapshotStore::new(snapshot(&[("example.com", "www A 192.0.2.1")])));
+    let limit = RateLimit { responses_per_second: 1, slip, ..RateLimit::default() };
+    let policy = PolicyStore::new(Policy { rate_limit: Some(limit), ..Policy::default() });
+    Server::bind(&[Listener::plain(ANY_PORT)], 1, &store, &policy).expect("a free port")
 }
 
 fn udp(server: &Server, name: &str, record_type: &str) -> SocketAddr {
@@ -223,6 +232,41 @@ fn every_query_is_a_line_of_the_query_log_where_all_are_wanted() {
     let of = |words: &str| text.lines().filter(|line| line.contains(words)).count();
     assert_eq!(of(r#""transport":"udp","name":"www.example.com.","class":"IN","type":"A","rcode":"NOERROR""#), 10);
     assert_eq!(of(r#""transport":"tcp","name":"a\\032b\\034.example.com.","class":"IN","type":"HTTPS""#), 10, "{text}");
+}
+
+#[test]
+fn what_rate_limiting_sent_or_dropped_is_logged_and_copied_as_that() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let request = query("www.example.com", "A");
+    for (slip, sent) in [
+        (1, format!(r#""rcode":"NOERROR","flags":"aa,tc,rd,limited","size":{}"#, request.len())),
+        (0, r#""rcode":"-","flags":"limited","size":0"#.to_owned()),
+    ] {
+        let (file, tap) = (folder.path().join(format!("queries-{slip}")), folder.path().join(format!("tap-{slip}")));
+        let server = limiting(slip);
+        let (counters, vitals) = (server.counters().clone(), server.vitals().clone());
+        let log = QueryLog { sample: NonZeroU32::MIN, file: Some(file.clone()), format: LineFormat::Json };
+        counters.taps().set(Some(&log), Some(&dnstap(DnstapOutput::File(tap.clone())))).expect("opened");
+        let socket = UdpSocket::bind(ANY_PORT).expect("a socket");
+        for _ in 0..50 {
+            socket.send_to(&request, server.addresses()[0]).expect("sent");
+        }
+        wait_for("written", &counters, |totals| (totals.logged, totals.tapped) == (50, 50));
+        server.stop();
+        let limited = usize::try_from(vitals.rate_limited().limited).expect("few");
+        let text = fs::read_to_string(&file).expect("the file");
+        assert!(limited > 0 && text.lines().count() == 50, "{text}");
+        assert_eq!(text.matches(&sent).count(), limited, "{text}");
+        let whole = format!(r#""rcode":"NOERROR","flags":"aa,rd","size":{}"#, request.len() + 16);
+        assert_eq!(text.matches(&whole).count(), 50 - limited, "{text}");
+
+        let copied = read(&[], &tap);
+        let answers = copied.lines().filter(|line| line.contains(" AR ")).count();
+        assert_eq!(answers, if slip == 0 { 50 - limited } else { 50 }, "{copied}");
+        let frames = fs::read(&tap).expect("the file");
+        let marked = frames.windows(12).filter(|octets| octets == b"rate limited").count();
+        assert_eq!(marked, if slip == 0 { limited } else { 2 * limited });
+    }
 }
 
 #[test]

@@ -6,12 +6,13 @@
 //! ```
 //!
 //! A chain is bounded by number, by octets and by the size of its zone: past that, the whole zone is the shorter
-//! answer. It spans less than half of all serials, so that each of them stands for one content. Where a difference is missing, the chain starts anew behind the gap, and older secondaries get the zone as
-//! a whole. Only requests for transfers lock anything, for as long as it takes to copy a list of pointers.
+//! answer. All of them together are bounded by octets: past that, the largest chain gives up its oldest difference,
+//! whichever zone has changed, so that one that changes much leaves room to those that change little. A chain spans less than half of all serials, so that each of them stands for one content. Where a difference is missing, the chain
+//! starts anew behind the gap, and older secondaries get the zone as a whole. Only requests for transfers lock anything, for as long as it takes to copy a list of pointers.
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -82,7 +83,10 @@ pub(super) struct Permit(Arc<AtomicUsize>);
 
 #[derive(Debug, Default)]
 struct Zones {
+    /// None of them empty.
     chains: BTreeMap<OwnerName, Chain>,
+    /// All chains by their octets, so that the largest is found without looking at the others.
+    by_size: BTreeSet<(usize, OwnerName)>,
     /// Octets of all chains.
     octets: usize,
 }
@@ -208,6 +212,7 @@ impl Zones {
         let octets = difference.octets();
         let newest = difference.to.serial;
         let chain = self.chains.entry(apex.clone()).or_default();
+        self.by_size.remove(&(chain.octets, apex.clone()));
         chain.differences.push_back((difference, octets));
         chain.octets += octets;
         self.octets += octets;
@@ -217,7 +222,6 @@ impl Zones {
         // serial would stand for two contents.
         let is_older = |serial: Serial| serial.partial_cmp(&newest) == Some(Ordering::Less);
         while chain.octets > limit
-            || self.octets > limits.total_octets
             || chain.differences.len() > limits.differences
             || chain.differences.front().is_some_and(|(first, _)| !is_older(first.from.serial))
         {
@@ -227,12 +231,34 @@ impl Zones {
         }
         if chain.differences.is_empty() {
             self.chains.remove(&apex);
+        } else {
+            self.by_size.insert((chain.octets, apex));
+        }
+        self.shrink(limits.total_octets);
+    }
+
+    /// Forgets the oldest difference of the largest chain until no more octets are left than this.
+    fn shrink(&mut self, most: usize) {
+        while self.octets > most
+            && let Some((_, apex)) = self.by_size.pop_last()
+            && let Some(chain) = self.chains.get_mut(&apex)
+        {
+            if let Some((_, octets)) = chain.differences.pop_front() {
+                chain.octets -= octets;
+                self.octets -= octets;
+            }
+            if chain.differences.is_empty() {
+                self.chains.remove(&apex);
+            } else {
+                self.by_size.insert((chain.octets, apex));
+            }
         }
     }
 
     fn forget(&mut self, apex: &OwnerName) {
         if let Some(chain) = self.chains.remove(apex) {
             self.octets -= chain.octets;
+            self.by_size.remove(&(chain.octets, apex.clone()));
         }
     }
 }
@@ -242,7 +268,11 @@ mod tests {
     use super::*;
 
     fn difference(from: u32, to: u32) -> Arc<ZoneDifference> {
-        let apex: OwnerName = "example.com".parse().expect("a name");
+        difference_of("example.com", from, to)
+    }
+
+    fn difference_of(apex: &str, from: u32, to: u32) -> Arc<ZoneDifference> {
+        let apex: OwnerName = apex.parse().expect("a name");
         let soa = |serial| Soa {
             primary: apex.clone(),
             contact: apex.clone(),
@@ -255,6 +285,38 @@ mod tests {
         };
         let (from, to) = (soa(from), soa(to));
         Arc::new(ZoneDifference { apex, from, to, removed: Vec::new(), added: Vec::new() })
+    }
+
+    #[test]
+    fn the_largest_chain_makes_room_whichever_zone_changes() {
+        let one = difference_of("a.example", 1, 2).octets();
+        let limits = TransferLimits { total_octets: 6 * one, ..TransferLimits::default() };
+        let history = TransferHistory::new(limits);
+        let known = |apex: &str| {
+            let zones = history.read();
+            let chain = zones.chains.get(&apex.parse::<OwnerName>().expect("a name"));
+            chain.map_or_else(Vec::new, |chain| {
+                chain.differences.iter().map(|(difference, _)| difference.from.serial.0).collect()
+            })
+        };
+        let add = |apex: &str, from: u32| history.recover([difference_of(apex, from, from + 1)]);
+        add("a.example", 1);
+        (1..=5).for_each(|serial| add("b.example", serial));
+        assert_eq!((known("a.example"), known("b.example")), (vec![1], vec![1, 2, 3, 4, 5]));
+        // Who changes often pays for it itself,
+        (6..=9).for_each(|serial| add("b.example", serial));
+        assert_eq!((known("a.example"), known("b.example")), (vec![1], vec![5, 6, 7, 8, 9]));
+        // and makes room for others.
+        (2..=3).for_each(|serial| add("a.example", serial));
+        assert_eq!((known("a.example"), known("b.example")), (vec![1, 2, 3], vec![7, 8, 9]));
+        add("c.example", 1);
+        assert_eq!((known("a.example").len() + known("b.example").len(), known("c.example")), (5, vec![1]));
+        history.forget(&"b.example".parse().expect("a name"));
+        add("c.example", 7);
+        assert_eq!(known("c.example"), [7], "a gap");
+        let zones = history.read();
+        let sizes: BTreeSet<_> = zones.chains.iter().map(|(apex, chain)| (chain.octets, apex.clone())).collect();
+        assert_eq!((&zones.by_size, zones.octets), (&sizes, sizes.iter().map(|(octets, _)| octets).sum()));
     }
 
     #[test]

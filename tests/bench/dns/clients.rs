@@ -1,5 +1,6 @@
-//! Load over QUIC (RFC 9250), which dnsperf does not speak, and over HTTPS (RFC 8484), where it waits for more while
-//! answers lie in what it has read: some connections with some queries under way on each, one stream for each query.
+//! Load over QUIC (RFC 9250), which dnsperf does not speak, and over HTTPS (RFC 8484), where it loses all answers of a
+//! TLS record but the first, so that not every server here can be asked with it: some connections with some queries
+//! under way on each, one stream for each query.
 //! Where the server ends a connection, the next one is opened: what that costs is the price of ending it.
 
 use std::{

@@ -1,0 +1,1 @@
+//! SkyDNS keys in etcd, for CoreDNS.

@@ -1,0 +1,1 @@
+//! A publisher that keeps everything in memory, for tests and dry runs.

@@ -1,0 +1,1 @@
+//! The webhook protocol of external-dns, as its client.

@@ -1,0 +1,1 @@
+//! The loop that publishes: read, plan, guard, apply, verify.

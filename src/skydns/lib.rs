@@ -1,0 +1,1 @@
+//! SkyDNS keys and values: encode, decode, look up.
