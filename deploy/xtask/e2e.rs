@@ -4,12 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::{
-    console::say,
-    kubernetes,
-    process::cargo,
-    tools::{self, NeededBy},
-};
+use crate::{console::say, kubernetes, process::cargo, tools};
 
 /// Which scenarios, and how.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,7 +23,7 @@ pub(crate) struct Wanted {
 /// Builds what is missing, and plays.
 pub(crate) fn run(top: &Path, wanted: &Wanted) -> anyhow::Result<()> {
     if !wanted.list {
-        tools::provide(top, NeededBy::Tests)?;
+        tools::provide(top)?;
         kubernetes::provide(top)?;
         // The program under test lies beside the tests.
         crate::process::run(&mut cargo(top, &["build", "--package", "mcdns", "--bin", "mcdns"]))?;

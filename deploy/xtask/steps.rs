@@ -71,6 +71,8 @@ pub(crate) enum Benchmark {
     Directory,
     /// From a written file to the changed answer.
     Follow,
+    /// From API servers to answers, and what that costs.
+    Control,
     /// Size of the program, and with `--build` the time that it takes to build.
     Build,
 }
@@ -120,6 +122,10 @@ pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
     if with_servers {
         tools::provide(top)?;
         folders.extend(tools::provide_coredns(top)?);
+    }
+    if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Control) {
+        tools::provide(top)?;
+        kubernetes::provide(top)?;
     }
     run(&mut cargo(top, &["build", "--release", "--workspace"]))?;
     let program = Path::new(&target(top)?).join("release/bench");

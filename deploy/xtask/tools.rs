@@ -122,13 +122,7 @@ pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<Option<PathBuf>> {
 
 /// Installs Debian's Go.
 pub(crate) fn provide_go(top: &Path) -> anyhow::Result<()> {
-    const GO: Package = Package {
-        name: "golang-go",
-        program: "go",
-        purpose: "builds what Debian does not have",
-        needed_by: NeededBy::Tests,
-    };
-    install(top, &[GO])
+    install(top, &[Package { name: "golang-go", program: "go", purpose: "builds what Debian does not have" }])
 }
 
 /// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.

@@ -151,3 +151,65 @@ fn wrong(told: &mut Told, what: String) {
         told.wrong.push(what);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_proto::{
+        op::Message,
+        rr::{RData, Record},
+    };
+
+    use super::*;
+
+    /// A server that gives this address to everybody, `silent` after so many questions.
+    fn server(address: Ipv4Addr, questions: usize) -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let server = socket.local_addr().expect("an address");
+        thread::spawn(move || {
+            let mut octets = [0; 512];
+            for _ in 0..questions {
+                let (length, client) = socket.recv_from(&mut octets).expect("a question");
+                let mut message = Message::from_vec(&octets[..length]).expect("a message");
+                let name = message.queries[0].name().clone();
+                message.metadata.message_type = hickory_proto::op::MessageType::Response;
+                message.add_answer(Record::from_rdata(name, 60, RData::A(address.into())));
+                socket.send_to(&message.to_vec().expect("a message"), client).expect("an answer");
+            }
+        });
+        server
+    }
+
+    fn until_asked(asker: &Asker) {
+        let thread = asker.thread.as_ref().expect("a client");
+        assert!(!thread.is_finished());
+        thread::sleep(Duration::from_millis(300));
+    }
+
+    #[test]
+    fn right_answers_are_fine() {
+        let server = server(Ipv4Addr::new(192, 0, 2, 1), usize::MAX);
+        let asker = Asker::start(&[server], &[("a.example", &[&["192.0.2.9"], &["192.0.2.1"]])]);
+        until_asked(&asker);
+        asker.finish(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "a.example: NOERROR [192.0.2.2]")]
+    fn one_wrong_answer_is_told() {
+        let server = server(Ipv4Addr::new(192, 0, 2, 2), usize::MAX);
+        let asker = Asker::start(&[server], &[("a.example", &[&["192.0.2.1"]])]);
+        until_asked(&asker);
+        asker.finish(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "has no answer of")]
+    fn an_answer_that_does_not_come_is_told() {
+        let server = server(Ipv4Addr::new(192, 0, 2, 1), 3);
+        let asker = Asker::start(&[server], &[("a.example", &[&["192.0.2.1"]])]);
+        until_asked(&asker);
+        asker.finish(1);
+    }
+}

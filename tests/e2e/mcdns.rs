@@ -37,6 +37,7 @@ pub struct Mcdns {
 /// How it is started.
 #[derive(Debug, Clone)]
 pub struct Wanted {
+    program: Option<PathBuf>,
     kubeconfig: PathBuf,
     folder: PathBuf,
     settings: Value,
@@ -52,12 +53,20 @@ impl Wanted {
         let settings = json!({"version": 1, "sources": {"kubernetes": {"health":
             {"period": "1s", "timeout": "3s", "failureThreshold": 2, "successThreshold": 1, "grace": "60s"}}}});
         Self {
+            program: None,
             kubeconfig: world.kubeconfig("host", &token),
             folder: world.folder("mcdns"),
             settings,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// This program in place of the one beside the tests.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
     }
 
     /// With these settings besides.
@@ -143,7 +152,7 @@ impl Mcdns {
         let settings = wanted.folder.join("settings.yaml");
         // JSON is YAML.
         fs::write(&settings, wanted.settings.to_string()).expect("a file that can be written");
-        let mut command = Command::new(programs::mcdns());
+        let mut command = Command::new(wanted.program.clone().unwrap_or_else(programs::mcdns));
         command.env_clear().envs(wanted.environment.iter().map(|(name, value)| (name, value)));
         command.args(["run", "--listen", &self.server.to_string(), "--admin", &self.admin.to_string()]);
         command.arg("--settings").arg(&settings);

@@ -37,6 +37,29 @@ pub fn federated(kind: &str, name: &str, clusters: &[&str]) -> Value {
         "spec": {"template": {"spec": {}}, "placement": {"clusters": clusters}}})
 }
 
+/// A Service of type `LoadBalancer` that is propagated.
+#[track_caller]
+pub fn service(name: &str) -> Value {
+    let (namespace, name) = split(name);
+    json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED: "true"}},
+        // A range of ports of nodes is soon used up, and nobody goes there.
+        "spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false,
+            "selector": {"app": name}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}})
+}
+
+/// The EndpointSlice of a Service, as the controller of slices writes it.
+#[track_caller]
+pub fn slice(name: &str, addresses: &[&str], ready: bool) -> Value {
+    let (namespace, name) = split(name);
+    let endpoints: Vec<Value> =
+        addresses.iter().map(|address| json!({"addresses": [address], "conditions": {"ready": ready}})).collect();
+    json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": format!("{name}-1"), "namespace": namespace,
+            "labels": {"kubernetes.io/service-name": name, MANAGED: "true"}},
+        "endpoints": endpoints, "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]})
+}
+
 /// What a cluster's load balancer says: addresses and host names.
 pub fn load_balancer(targets: &[&str]) -> Value {
     let target = |target: &&str| match target.parse::<std::net::IpAddr>() {
@@ -55,33 +78,17 @@ impl Api {
         self.balance(kinds::SERVICE, name, targets);
     }
 
-    /// A Service of type `LoadBalancer` that is propagated.
+    /// A Service of type `LoadBalancer` that is propagated, in its namespace.
     #[track_caller]
     pub fn service(&self, name: &str) {
-        let (namespace, name) = split(name);
-        self.namespace(namespace);
-        self.apply(
-            kinds::SERVICE,
-            &json!({"apiVersion": "v1", "kind": "Service",
-                "metadata": {"name": name, "namespace": namespace, "labels": {MANAGED: "true"}},
-                "spec": {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false,
-                    "selector": {"app": name}, "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}}),
-        );
+        self.namespace(split(name).0);
+        self.apply(kinds::SERVICE, &service(name));
     }
 
-    /// The EndpointSlice of a Service, as the controller of slices writes it.
+    /// The EndpointSlice of a Service.
     #[track_caller]
     pub fn slice(&self, name: &str, addresses: &[&str], ready: bool) {
-        let (namespace, name) = split(name);
-        let endpoints: Vec<Value> =
-            addresses.iter().map(|address| json!({"addresses": [address], "conditions": {"ready": ready}})).collect();
-        self.apply(
-            kinds::ENDPOINT_SLICE,
-            &json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-                "metadata": {"name": format!("{name}-1"), "namespace": namespace,
-                    "labels": {"kubernetes.io/service-name": name, MANAGED: "true"}},
-                "endpoints": endpoints, "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}]}),
-        );
+        self.apply(kinds::ENDPOINT_SLICE, &slice(name, addresses, ready));
     }
 
     /// The Endpoints of a Service, as KubeFed's own tests write them.

@@ -212,6 +212,14 @@ impl World {
         file
     }
 
+    /// Has the host look at an object as strictly as it can, and keep nothing.
+    #[track_caller]
+    pub fn request_strictly(&self, collection: &str, object: &Value) {
+        let name = object["metadata"]["name"].as_str().expect("a name");
+        let path = format!("{collection}/{name}?fieldManager=strict&force=true&dryRun=All&fieldValidation=Strict");
+        self.host().request(&http::Method::PATCH, &path, Some(object));
+    }
+
     /// Status of an object of the host.
     pub fn status(&self, kind: Kind, name: &str) -> Value {
         self.host()
