@@ -341,11 +341,7 @@ publish: {manager: prod}
 webhook: {listen: 127.0.0.1:8889}
 ";
     let error = refused(text);
-    for path in [
-        "sources.skydns",
-        "publish",
-        "webhook",
-    ] {
+    for path in ["sources.skydns", "publish", "webhook"] {
         assert!(error.contains(&format!(": {path}: is known, but not available in this version")), "{path}: {error}");
     }
     assert_eq!(error.matches("error[refused-setting]").count(), 9, "{error}");

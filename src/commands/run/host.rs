@@ -15,12 +15,12 @@ use std::{
 use anyhow::Result;
 use mcdns_api::StandingKind;
 use mcdns_control::{
-    Desired, LeaseHandle, LeaseOptions, Leadership, RecordObjects, events, lease, record_objects,
+    Desired, Leadership, LeaseHandle, LeaseOptions, Notice, RecordObjects, Regarding, events, lease, record_objects,
     tokens::{self, SecretRef},
-    writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions, WriterReport},
+    writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions},
 };
 use mcdns_core::{
-    check::Finding,
+    check::{Finding, FindingCode, Severity},
     model::{ClusterName, NamespacedName, Object, ObjectKey, RecordKey},
     records::Update,
 };
@@ -54,7 +54,6 @@ struct Writing {
     lease: LeaseHandle,
     leadership: watch::Receiver<Leadership>,
     writer: WriterHandle,
-    report: watch::Receiver<WriterReport>,
     /// Renews the tokens of members.
     tokens: JoinHandle<()>,
     /// Whether this replica wrote when it was last looked at.
@@ -125,10 +124,7 @@ impl Host {
         let lease = lease::spawn(self.client.clone(), options);
         let leadership = lease.leadership.clone();
         let recorder = events::recorder(self.client.clone(), &identity, leadership.clone());
-        let wanted = Wanted {
-            federation: Arc::clone(federation),
-            groups: settings.dns_endpoint_groups.value.clone(),
-        };
+        let wanted = Wanted { federation: Arc::clone(federation), groups: settings.dns_endpoint_groups.value.clone() };
         let options = WriterOptions {
             lease: kubernetes.lease_name.value.clone(),
             probe_refresh: kubernetes.period.value,
@@ -136,13 +132,12 @@ impl Host {
         };
         let writer =
             writer::spawn(self.client.clone(), options, Arc::new(wanted), leadership.clone(), recorder.clone());
-        let report = writer.report();
-        let reports = report.clone();
+        let reports = writer.report();
         admin.metrics().add(move |families| collect_writer(&reports.borrow(), families));
         let members = Members { handle: Arc::clone(&self.handle), namespace: self.system_namespace.clone() };
         let tokens = tokens::keep_renewed(self.client.clone(), Arc::new(members), leadership.clone(), recorder);
         let tokens = tokio::spawn(tokens);
-        self.writing = Some(Writing { lease, leadership, writer, report, tokens, led: false });
+        self.writing = Some(Writing { lease, leadership, writer, tokens, led: false });
     }
 
     /// Takes in a batch but for its observations. Returns what stands with Domains.
@@ -173,6 +168,25 @@ impl Host {
         writer.touch(update.records.iter().cloned(), Urgency::Answers);
         if update.all_records {
             writer.touch(federation.engine().record_keys().cloned(), Urgency::Status);
+        }
+    }
+
+    /// Tells what is wrong on the objects concerned. Records have conditions, and Events that follow from those, unless
+    /// they cannot be read at all.
+    pub(super) fn tell<'f>(&self, findings: impl IntoIterator<Item = &'f Finding>) {
+        let Some(Writing { writer, .. }) = &self.writing else { return };
+        for finding in findings {
+            if let Some(regarding) = finding.object.as_deref().and_then(|object| regarding(object, finding.code)) {
+                let field = finding.field.as_ref().map_or_else(String::new, |field| format!("{field}: "));
+                let help = finding.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
+                writer.tell(Notice {
+                    regarding,
+                    about: "",
+                    reason: reason(finding.code),
+                    note: format!("{field}{}{help}", finding.message),
+                    is_warning: finding.severity != Severity::Info,
+                });
+            }
         }
     }
 
@@ -262,6 +276,38 @@ impl Host {
     }
 }
 
+/// The object of the host that a finding is about, by the form that findings have: `Kind namespace/name`.
+fn regarding(object: &str, code: FindingCode) -> Option<Regarding> {
+    let (kind, name) = object.split_once(' ')?;
+    // What stands in a member cannot have an Event in the host.
+    let (namespace, name) = name.split_once('/').filter(|(_, name)| !name.contains(' '))?;
+    let of_record = matches!(code, FindingCode::WrongObject | FindingCode::UnknownVersion);
+    let api_version = match kind {
+        "ServiceDNSRecord" | "IngressDNSRecord" if !of_record => return None,
+        "Domain" | "ServiceDNSRecord" | "IngressDNSRecord" | "DNSEndpoint" => mcdns_api::dns::API_VERSION,
+        "KubeFedCluster" => "core.kubefed.io/v1beta1",
+        "FederatedServiceStatus" => "core.kubefed.io/v1alpha1",
+        "FederatedService" | "FederatedIngress" => "types.kubefed.io/v1beta1",
+        _ => return None,
+    };
+    Some(Regarding {
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid: None,
+    })
+}
+
+/// A code in the form of reasons: `wrong-object` is `WrongObject`.
+fn reason(code: FindingCode) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    code.as_str().split('-').map(word).collect()
+}
+
 /// Serial and digest as they stand with a Domain.
 fn read_published(domain: &str, text: &str) -> Option<Published> {
     serde_json::from_str(text)
@@ -308,4 +354,21 @@ fn identity() -> String {
     let name = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let name = name.or_else(|| Some(fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().to_owned()));
     format!("{}_{}", name.unwrap_or_else(|| "mcdns".to_owned()), std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_about_objects_of_the_host() {
+        let about = |object: &str, code| regarding(object, code).map(|regarding| (regarding.kind, regarding.name));
+        let found = |kind: &str, name: &str| Some((kind.to_owned(), name.to_owned()));
+        assert_eq!(about("KubeFedCluster fed/c1", FindingCode::Held), found("KubeFedCluster", "c1"));
+        assert_eq!(about("ServiceDNSRecord shop/web", FindingCode::WrongObject), found("ServiceDNSRecord", "web"));
+        assert_eq!(about("ServiceDNSRecord shop/web", FindingCode::LocalityMissing), None, "it has a condition");
+        assert_eq!(about("Service shop/web in c1", FindingCode::WrongObject), None, "it is in a member");
+        assert_eq!(about("Node n1 in c1", FindingCode::WrongObject), None);
+        assert_eq!(reason(FindingCode::WrongObject), "WrongObject");
+    }
 }

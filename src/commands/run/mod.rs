@@ -129,6 +129,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         reload,
         told,
         tell_at,
+        told_of_host: BTreeSet::new(),
         wanted,
         paused: false,
         take_back_at: None,

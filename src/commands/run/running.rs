@@ -48,6 +48,8 @@ pub(super) struct Running {
     /// Findings of the computation that were told, and when to look for more.
     pub(super) told: BTreeSet<Finding>,
     pub(super) tell_at: Option<Instant>,
+    /// Findings of the watches that were told.
+    pub(super) told_of_host: BTreeSet<Finding>,
     /// Host names that the resolver looks up.
     pub(super) wanted: watch::Sender<Wanted>,
     /// A successor has the state directory, so that nothing may be observed.
@@ -117,6 +119,13 @@ impl Running {
     pub(super) fn look_at_host(&mut self) {
         if let Some(host) = &mut self.host {
             host.tell_leadership();
+            let findings: BTreeSet<Finding> = host.findings().into_iter().collect();
+            let new: Vec<&Finding> = findings.difference(&self.told_of_host).collect();
+            for finding in &new {
+                tracing::warn!(finding = finding.to_string(), "new finding");
+            }
+            host.tell(new);
+            self.told_of_host = findings;
         }
         self.tell_sources();
         self.publish();
@@ -174,8 +183,12 @@ impl Running {
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
             let findings: BTreeSet<Finding> = self.federation().engine().findings().into_iter().collect();
-            for finding in findings.difference(&self.told) {
+            let new: Vec<&Finding> = findings.difference(&self.told).collect();
+            for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
+            }
+            if let Some(host) = &self.host {
+                host.tell(new);
             }
             self.told = findings;
         }
@@ -278,7 +291,7 @@ impl Running {
         let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
         let take_back = self.take_back_at.map(|at| at.saturating_duration_since(Instant::now()));
         let publish = self.host.as_ref().filter(|host| host.leads()).and_then(|_| self.federation().publication_due());
-        let publish = publish.map(|due| until(due));
+        let publish = publish.map(until);
         let others = [tell, take_back, publish, self.zone_files.until_look()];
         others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
@@ -321,4 +334,3 @@ fn keep_unreadable(
         }
     }
 }
-
