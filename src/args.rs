@@ -14,8 +14,9 @@ use clap::{
 };
 use clap_complete::Shell;
 use mcdns_core::dns::{OwnerName, RecordType};
+use mcdns_serve::LineFormat;
 
-use crate::settings::{Flags, LogFormat, parse};
+use crate::settings::{Flags, LOG_FORMATS, parse};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -61,7 +62,7 @@ pub struct Common {
 
     /// Form of the log on standard error [default: text]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format_parser())]
-    pub log_format: Option<LogFormat>,
+    pub log_format: Option<LineFormat>,
 
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
@@ -95,6 +96,19 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
 }
 
+/// Flags of the commands that speak to the host cluster.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Kubernetes options")]
+pub struct Host {
+    /// How the host cluster is reached [default: the cluster of the pod, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
 /// When to use colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Color {
@@ -122,14 +136,22 @@ pub enum Command {
 
 /// Observe a federation and answer for it, in one process.
 ///
-/// DIR is a federation directory: `host/` holds objects of the host cluster, `members/<cluster>/` those of each
-/// member, as `kubectl get -o yaml` prints them. Changes of the files change the answers at once.
+/// Without DIR it observes a host cluster of Kubernetes and the members that are joined there, and keeps the status of
+/// records and DNSEndpoints up to date in it. DIR is a federation directory: `host/` holds objects of the host cluster,
+/// `members/<cluster>/` those of each member, as `kubectl get -o yaml` prints them. Changes of either change the answers
+/// at once.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
-    /// Federation directory [default: sources.directory of the settings]
+    /// Federation directory [default: sources.directory of the settings, else Kubernetes is observed]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
+    /// The host cluster.
+    #[command(flatten)]
+    pub host: Host,
+    /// Contact no member and write nothing: answer from the status that records have in the host
+    #[arg(long, help_heading = "Kubernetes options", conflicts_with = "directory")]
+    pub host_only: bool,
     /// Flags of a server.
     #[command(flatten)]
     pub server: Server,
@@ -304,10 +326,18 @@ impl Arguments {
             Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
         };
         let listening = &server.listening;
+        let none = Host::default();
+        let (host, host_only) = match &self.command {
+            Command::Run(run) => (&run.host, run.host_only),
+            _ => (&none, false),
+        };
         Flags {
             directory: directory.cloned(),
             state_dir: server.state_dir.clone(),
             hosts: self.common.hosts.clone(),
+            kubeconfig: host.kubeconfig.clone(),
+            context: host.context.clone(),
+            host_only,
             listen: listening.listen.clone(),
             admin: listening.admin.or(admin),
             log_format: self.common.log_format,
@@ -334,10 +364,10 @@ pub fn program_name() -> String {
     name.filter(|name| *name == "kubectl-mcdns").unwrap_or("mcdns").to_owned()
 }
 
-fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LogFormat> {
+fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LineFormat> {
     use clap::builder::TypedValueParser as _;
-    let words = LogFormat::WORDS.map(|(word, _)| word);
-    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LogFormat::WORDS).map_err(join))
+    let words = LOG_FORMATS.map(|(word, _)| word);
+    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LOG_FORMATS).map_err(join))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
@@ -532,7 +562,7 @@ mod tests {
         assert_eq!(flags.state_dir.as_deref(), Some(Path::new("s")));
         assert_eq!(flags.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(flags.admin.map(|address| address.port()), Some(3));
-        assert_eq!(flags.log_format, Some(LogFormat::Json));
+        assert_eq!(flags.log_format, Some(LineFormat::Json));
     }
 
     #[test]

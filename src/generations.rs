@@ -48,6 +48,13 @@ pub struct Published {
     pub digest: u128,
 }
 
+impl Published {
+    /// The digest as it is written.
+    pub fn digest_text(&self) -> String {
+        format!("{:032x}", self.digest)
+    }
+}
+
 /// The published generation of every zone, and the states since.
 #[derive(Debug, Default)]
 pub struct Generations {

@@ -7,7 +7,7 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, Registry, fmt, prelude::*, reload};
 
-use crate::settings::LogFormat;
+use mcdns_serve::LineFormat;
 
 /// Where the level is changed while the program runs.
 static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
@@ -17,13 +17,13 @@ static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// # Errors
 ///
 /// What is wrong with the filter.
-pub fn start(format: LogFormat, level: &str) -> Result<(), String> {
+pub fn start(format: LineFormat, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|error| format!("`{level}` is no log level: {error}"))?;
     let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let result = match format {
-        LogFormat::Json => registry.with(fmt::layer().json().with_writer(io::stderr)).try_init(),
-        LogFormat::Text => {
+        LineFormat::Json => registry.with(fmt::layer().json().with_writer(io::stderr)).try_init(),
+        LineFormat::Text => {
             let colours = io::stderr().is_terminal();
             registry.with(fmt::layer().with_target(false).with_ansi(colours).with_writer(io::stderr)).try_init()
         }

@@ -9,7 +9,8 @@
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
 
-mod families;
+pub(crate) mod families;
+pub(crate) mod host_metrics;
 mod metrics;
 mod server_metrics;
 mod vitals;

@@ -25,4 +25,4 @@ pub use federation::{
     Placement,
 };
 pub use meta::{Condition, List, LoadBalancerIngress, LoadBalancerStatus, Metadata, OwnerReference};
-pub use standing::{Standing, StandingChange, StandingKey, StandingKind};
+pub use standing::{Kept, Standing, StandingChange, StandingCondition, StandingKey, StandingKind};

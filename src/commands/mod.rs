@@ -23,11 +23,12 @@ use mcdns_core::{
     check::{Finding, Severity},
     records as core_records,
 };
+use mcdns_serve::LineFormat;
 
 use crate::{
     args::{Arguments, Color, Command},
     output::{Colour, Output},
-    settings::{LogFormat, Settings, SettingsError},
+    settings::{Settings, SettingsError},
     telemetry,
 };
 
@@ -66,7 +67,7 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
             Ok(settings) => {
                 let log = telemetry::start(settings.log_format.value, &settings.log_level.value);
                 log.map_err(anyhow::Error::msg).and_then(|()| {
-                    if settings.log_format.value == LogFormat::Json {
+                    if settings.log_format.value == LineFormat::Json {
                         output = output.for_programs();
                     }
                     with_settings(arguments, settings, output)

@@ -12,8 +12,10 @@
 //! ```
 
 mod probe;
+mod state;
 
 pub use probe::{ProbeOutcome, Verdict, VerdictCondition};
+pub use state::{Monitor, Thresholds};
 
 use crate::model::{ClusterFact, Condition, ConditionStatus, Timestamp};
 

@@ -20,7 +20,7 @@ use super::{
     accept::{Accepted, accept},
     claims::{Claimant, Claims},
     clusters::Clusters,
-    compute::{Claim, Computed, Wanted},
+    compute::{Claim, Computed, Wanted, tells_of},
     foreign::Foreign,
     hold::{Counts, Holds},
     host_users::HostUsers,
@@ -32,7 +32,7 @@ use crate::{
     answer::{Entry, Levels, Patch, PatchError, Snapshot, Soa, Zone, ZonePatch},
     check::Finding,
     dns::{OwnerName, Rrset, Serial, Ttl},
-    model::{ClusterName, Fact, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
+    model::{ClusterName, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
     steering::Target,
 };
 
@@ -348,16 +348,16 @@ impl Engine {
     /// Records that have something in the cluster.
     fn records_of_cluster(&self, cluster: &ClusterName, records: &mut BTreeSet<RecordKey>) {
         for (name, facts) in &self.model.services {
-            let told = || {
-                let status = facts.status.as_deref().map(|object| &object.fact);
-                matches!(status, Some(Fact::ServiceStatus(entries)) if entries.iter().any(|(name, _)| name == cluster))
-            };
-            if facts.record.is_some() && (facts.shards.contains_key(cluster) || told()) {
+            if facts.record.is_some()
+                && (facts.shards.contains_key(cluster) || tells_of(facts.status.as_deref(), cluster))
+            {
                 records.insert(RecordKey { kind: RecordKind::Service, name: name.clone() });
             }
         }
         for (name, facts) in &self.model.ingresses {
-            if facts.record.is_some() && facts.shards.contains_key(cluster) {
+            if facts.record.is_some()
+                && (facts.shards.contains_key(cluster) || tells_of(facts.status.as_deref(), cluster))
+            {
                 records.insert(RecordKey { kind: RecordKind::Ingress, name: name.clone() });
             }
         }

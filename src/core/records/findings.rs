@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     claims::Claimant,
     clusters::ClusterState,
-    compute::{Computed, Refusal, placed, status_of},
+    compute::{Computed, Refusal, placed, tells_of},
     engine::Engine,
 };
 use crate::{
@@ -97,9 +97,10 @@ impl Engine {
         findings
     }
 
-    /// Clusters that some FederatedServiceStatus speaks of.
+    /// Clusters that some FederatedServiceStatus speaks of, or the status of a record on a server that sees no member.
     fn told_clusters(&self) -> BTreeSet<&ClusterName> {
-        let statuses = self.model.services.values().filter_map(|facts| facts.status.as_deref());
+        let ingresses = self.model.ingresses.values().filter_map(|facts| facts.status.as_deref());
+        let statuses = self.model.services.values().filter_map(|facts| facts.status.as_deref()).chain(ingresses);
         let entries = statuses.filter_map(|object| match &object.fact {
             Fact::ServiceStatus(entries) => Some(entries),
             _ => None,
@@ -107,17 +108,18 @@ impl Engine {
         entries.flatten().map(|(cluster, _)| cluster).collect()
     }
 
-    /// How many records may have targets in a cluster that is not observed, and no FederatedServiceStatus tells of
-    /// them: those of its Ingresses among them, always.
+    /// How many records may have targets in a cluster that is not observed, and no status tells of them.
     fn untold_records(&self, name: &ClusterName, state: &ClusterState) -> usize {
         let services = self.model.services.values().filter(|facts| {
-            let told = status_of(facts.status.as_deref());
-            let told = told.is_some_and(|entries| entries.iter().any(|(cluster, _)| cluster == name));
-            facts.record.is_some() && !told && placed(facts.placement.as_deref(), name, state)
+            facts.record.is_some()
+                && !tells_of(facts.status.as_deref(), name)
+                && placed(facts.placement.as_deref(), name, state)
         });
-        let ingresses = self.model.ingresses.values();
-        let ingresses =
-            ingresses.filter(|facts| facts.record.is_some() && placed(facts.placement.as_deref(), name, state));
+        let ingresses = self.model.ingresses.values().filter(|facts| {
+            facts.record.is_some()
+                && !tells_of(facts.status.as_deref(), name)
+                && placed(facts.placement.as_deref(), name, state)
+        });
         services.count() + ingresses.count()
     }
 

@@ -16,13 +16,12 @@ use mcdns_core::{
 };
 
 use crate::{
-    message::{FARTHEST, Message, Owner, Section},
+    message::{Message, Owner, Section},
     rcode::{NOERROR, NXDOMAIN, REFUSED, YXDOMAIN},
     request::HEADER,
+    wire::{FARTHEST, MAX_NAME},
 };
 
-/// Longest name in wire format, in octets.
-const MAX_NAME: usize = 255;
 /// Octets of a compression pointer.
 const POINTER: usize = 2;
 /// Records in front of one that are searched for the same name.
