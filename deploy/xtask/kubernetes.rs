@@ -53,6 +53,15 @@ const HELM: Program = Program {
     purpose: "renders the chart",
 };
 
+const KUBECTL: Program = Program {
+    name: "kubectl",
+    version: "1.35.4",
+    package: "k8s.io/kubernetes/cmd/kubectl",
+    module: Some(KUBERNETES),
+    minutes: "a minute",
+    purpose: "looks at clusters as a user does",
+};
+
 const PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -62,14 +71,7 @@ const PROGRAMS: &[Program] = &[
         minutes: "4 minutes",
         purpose: "an API server for each cluster of a test",
     },
-    Program {
-        name: "kubectl",
-        version: "1.35.4",
-        package: "k8s.io/kubernetes/cmd/kubectl",
-        module: Some(KUBERNETES),
-        minutes: "a minute",
-        purpose: "looks at clusters as a user does",
-    },
+    KUBECTL,
     HELM,
 ];
 
@@ -92,6 +94,11 @@ pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
 /// Where `helm` is, built now if it is not there.
 pub(crate) fn provide_helm(top: &Path) -> anyhow::Result<PathBuf> {
     HELM.provide(top)
+}
+
+/// Where `kubectl` is, built now if it is not there.
+pub(crate) fn provide_kubectl(top: &Path) -> anyhow::Result<PathBuf> {
+    KUBECTL.provide(top)
 }
 
 impl Program {

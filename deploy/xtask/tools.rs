@@ -54,9 +54,9 @@ const PACKAGES: &[Package] = &[
         purpose: "where that secondary keeps its zones",
     },
     Package { name: "sqlite3", program: "sqlite3", purpose: "makes the database of that secondary" },
-    Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers, over HTTPS too" },
     Package { name: "etcd-server", program: "etcd", purpose: "keeps what API servers of tests are told" },
     Package { name: "faketime", program: "faketime", purpose: "lets the clock of one program jump" },
+    Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers, over HTTPS too" },
 ];
 
 /// Installs packages whose names follow as `$@`. A service that is installed is not started: tests start their own,

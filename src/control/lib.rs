@@ -28,11 +28,14 @@
 //! * Digests of what was written are kept in memory only; no version reads another's.
 //! * A field that must survive a rollback belongs to a field manager of its own.
 
+pub mod cordon;
 pub mod desired;
 pub mod events;
 mod host;
+pub mod join;
 pub mod lease;
 pub mod tokens;
+pub mod unjoin;
 pub mod writer;
 
 pub use desired::{Desired, HostObject, RecordObjects, Warning, dns_endpoint, host_objects, record_objects};

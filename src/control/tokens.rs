@@ -43,8 +43,11 @@ pub const EXPIRES_ANNOTATION: &str = "mcdns.io/expires";
 const SHORTEST_LIFE: i64 = 600;
 /// Life that is asked for where the old token does not say its own: a day, which managed clusters allow too.
 const USUAL_LIFE: i64 = 86_400;
-/// Secrets are looked at so often. A fraction of half the shortest life.
-const ROUND: Duration = Duration::from_mins(1);
+/// Secrets are looked at so often, sooner where a token is due sooner. A Secret may be replaced by one whose token has
+/// the shortest life, of which this is less than half.
+const ROUND: Duration = Duration::from_mins(3);
+/// The calendar is looked at so often.
+const TICK: Duration = Duration::from_secs(15);
 /// Pause after a failure, doubled up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_mins(1);
 /// Longest of these pauses.
@@ -239,7 +242,8 @@ pub async fn keep_renewed(
             for (cluster, secret, outcome) in outcomes {
                 let failures = calendar.get(&cluster).map_or(0, |entry| entry.failures);
                 let (pause, failures) = match &outcome {
-                    Ok(_) => (ROUND, 0),
+                    Ok(Renewal::NotDue(due)) => (until(*due).clamp(TICK, ROUND), 0),
+                    Ok(Renewal::NotOurs | Renewal::Renewed(_)) => (ROUND, 0),
                     Err(_) => (FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE), failures + 1),
                 };
                 let share = spread.hash_one((&cluster, failures)) % 100;
@@ -248,7 +252,7 @@ pub async fn keep_renewed(
                 calendar.insert(cluster, Appointment { secret, at: Instant::now() + pause, failures });
             }
         }
-        tokio::time::sleep(ROUND / 4).await;
+        tokio::time::sleep(TICK).await;
     }
 }
 
@@ -268,9 +272,17 @@ async fn look_after(
         // Why there is none is a condition of the cluster already.
         return (cluster, secret, Ok(Renewal::NotOurs));
     };
-    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
-    let outcome = renew(host, &member, &secret, now).await;
+    let outcome = renew(host, &member, &secret, now()).await;
     (cluster, secret, outcome)
+}
+
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// From now until then; nothing if that is past.
+fn until(then: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(then.0.saturating_sub(now().0)).unwrap_or(0))
 }
 
 fn report(recorder: &Recorder, cluster: &ClusterName, secret: &SecretRef, outcome: &Result<Renewal, TokenError>) {
@@ -292,6 +304,7 @@ fn report(recorder: &Recorder, cluster: &ClusterName, secret: &SecretRef, outcom
             uid: None,
         },
         reason: "TokenRenewalFailed".to_owned(),
+        about: "",
         note: error,
         is_warning: true,
     });

@@ -139,6 +139,8 @@ pub struct Flags {
     pub context: Option<String>,
     /// `--host-only`.
     pub host_only: bool,
+    /// `--kubefed-namespace`.
+    pub system_namespace: Option<String>,
     /// `--listen`; empty when not given.
     pub listen: Vec<SocketAddr>,
     /// `--admin`.
@@ -297,7 +299,7 @@ impl Settings {
         let hosts = layers.value("sources.hosts", flag("--hosts", &flags.hosts), None, path, show_path);
         let system_namespace = layers.value(
             "sources.kubernetes.systemNamespace",
-            None,
+            flags.system_namespace.clone().map(|namespace| ("--kubefed-namespace", namespace)),
             "kube-federation-system".to_owned(),
             parse::not_empty,
             Clone::clone,

@@ -1,11 +1,15 @@
 //! Kustomize without Helm: the base is the chart with its own values, an overlay is an example's difference from it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::{BANNER, Made, chart::Rendered, patch, yaml};
+use crate::{
+    kubernetes,
+    process::{command, output},
+};
 
 /// Where everything lives. The namespace is part of the base, because Helm makes it with a flag and not from a chart.
 const NAMESPACE: &str = "kube-federation-system";
@@ -15,6 +19,9 @@ type Key = (String, String, String);
 
 /// The base's folder.
 pub(super) const BASE: &str = "deploy/kustomize/base";
+
+/// The overlays' folder.
+const OVERLAYS: &str = "deploy/kustomize/overlays";
 
 /// Names of the files that are in the base already.
 pub(super) fn in_base(made: &[Made]) -> Vec<String> {
@@ -33,10 +40,29 @@ pub(super) fn made(rendered: &Rendered, definitions: &[String]) -> anyhow::Resul
     made.push(Made::new(format!("{BASE}/namespace.yaml"), format!("{BANNER}{}", yaml::write(&namespace())?)));
     for (name, objects) in rendered.iter().filter(|(name, _)| *name != "default") {
         let (added, patches) = overlay(base, objects);
-        let folder = format!("deploy/kustomize/overlays/{name}");
+        let folder = format!("{OVERLAYS}/{name}");
         made.extend(files(&folder, &added, &["../../base".to_owned()], &patches)?);
     }
     Ok(made)
+}
+
+/// Has `kubectl` put base and overlays together, and fails where that is not what the chart makes.
+pub(super) fn verify(top: &Path, rendered: &Rendered) -> anyhow::Result<()> {
+    let kubectl = kubernetes::provide_kubectl(top)?;
+    for (name, objects) in rendered {
+        let folder = if name == "default" { BASE.to_owned() } else { format!("{OVERLAYS}/{name}") };
+        let text = output(&mut command(top, &kubectl.to_string_lossy(), &["kustomize", &folder]))?;
+        let found = yaml::read_all(&text)?;
+        let mut found: BTreeMap<Key, Value> = found.into_iter().map(|object| (key(&object), object)).collect();
+        // The chart has these beside its templates, or not at all.
+        found.retain(|(kind, ..), _| kind != "CustomResourceDefinition" && kind != "Namespace");
+        for object in objects.iter().map(without_helm) {
+            let made = found.remove(&key(&object));
+            ensure!(made.as_ref() == Some(&object), "{folder} does not make {:?} as the chart does", key(&object));
+        }
+        ensure!(found.is_empty(), "{folder} makes what the chart does not: {:?}", found.keys());
+    }
+    Ok(())
 }
 
 /// The object without the labels by which Helm knows its own.

@@ -13,6 +13,7 @@
 mod chart;
 mod kustomize;
 mod patch;
+mod snippets;
 pub(crate) mod yaml;
 
 use std::{
@@ -51,6 +52,8 @@ pub(crate) fn run(top: &Path, check: bool) -> anyhow::Result<()> {
     let rendered = chart::rendered(top, &helm)?;
     let second: Vec<Made> = chart::goldens(&rendered).chain(kustomize::made(&rendered, &definitions)?).collect();
     settle(top, &second, check)?;
+    kustomize::verify(top, &rendered)?;
+    snippets::verify(top)?;
     let all: Vec<&Made> = first.iter().chain(&second).collect();
     left_over(top, &all, check)?;
     say(format_args!("{} generated files {}", all.len(), if check { "are as they should be" } else { "are written" }));

@@ -4,7 +4,7 @@
 //! running program. So a dashboard that names a metric that is in the manual names one that is there. The other way
 //! round, every metric of the manual is on the dashboard: one that no panel names gets a plain one in the last row.
 //!
-//! To add a panel or an alert, add a line to [`panels::ROWS`] or [`alerts::ALERTS`] and run `cargo xtask generate`.
+//! To add a panel or an alert, add a line to `panels::ROWS` or `alerts::ALERTS` and run `cargo xtask generate`.
 
 mod alerts;
 mod dashboard;

@@ -18,7 +18,7 @@ const PENDING_LIMIT: usize = 300;
 /// Time between two searches for what may be forgotten.
 const SWEEP: Duration = Duration::from_secs(10);
 
-type Topic = (Regarding, String);
+type Topic = (Regarding, String, &'static str);
 
 pub(super) struct Desk {
     window: Duration,
@@ -57,7 +57,7 @@ impl Desk {
 
     /// True if there is something to write now.
     pub(super) fn take(&mut self, notice: Notice, now: Instant) -> bool {
-        let topic = (notice.regarding.clone(), notice.reason.clone());
+        let topic = topic(&notice);
         // Looking for what may be forgotten costs a pass over everything, so not with each notice.
         if self.known.len() >= KNOWN_LIMIT && now >= self.sweep && !self.known.contains_key(&topic) {
             let window = self.window;
@@ -111,7 +111,7 @@ impl Desk {
     /// The order was carried out as this Event, or failed.
     pub(super) fn written(&mut self, order: &Order, event: Option<String>, now: Instant) {
         let until = now + self.window;
-        let Some(known) = self.known.get_mut(&topic(order)) else { return };
+        let Some(known) = self.known.get_mut(&topic(&order.notice)) else { return };
         if event.is_some() {
             self.counts.written += 1;
             (known.event, known.quiet_until) = (event, Some(until));
@@ -122,12 +122,12 @@ impl Desk {
 
     /// It is somebody else's turn to tell.
     pub(super) fn discard(&mut self, order: &Order) {
-        self.known.remove(&topic(order));
+        self.known.remove(&topic(&order.notice));
     }
 }
 
-fn topic(order: &Order) -> Topic {
-    (order.notice.regarding.clone(), order.notice.reason.clone())
+fn topic(notice: &Notice) -> Topic {
+    (notice.regarding.clone(), notice.reason.clone(), notice.about)
 }
 
 #[cfg(test)]
@@ -146,6 +146,7 @@ mod tests {
                 uid: None,
             },
             reason: "Odd".to_owned(),
+            about: "",
             note: note.to_owned(),
             is_warning: true,
         }
@@ -178,6 +179,14 @@ mod tests {
         desk.take(notice("web", "y"), now + WINDOW);
         let order = desk.next().expect("an order");
         assert_eq!((order.event, order.count, order.notice.note.as_str()), (None, 1, "y"));
+    }
+
+    #[test]
+    fn two_matters_of_one_reason_are_told_both() {
+        let now = Instant::now();
+        let mut desk = Desk::new(WINDOW);
+        assert!(desk.take(Notice { about: "one", ..notice("web", "x") }, now));
+        assert!(desk.take(Notice { about: "other", ..notice("web", "y") }, now));
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct Notice {
     pub regarding: Regarding,
     /// One word in CamelCase; with the object it is what is told only once.
     pub reason: String,
+    /// Tells several matters of one reason about one object apart, as one missing permission from another; mostly
+    /// empty. From a bounded set.
+    pub about: &'static str,
     /// For people, with the next step. Cut after 1,024 bytes.
     pub note: String,
     /// Whether something is wrong.
@@ -168,9 +171,9 @@ impl EventWriter {
     }
 
     fn event(&self, order: &Order) -> (String, Value) {
-        let Notice { regarding, reason, note, is_warning } = &order.notice;
+        let Notice { regarding, reason, note, is_warning, .. } = &order.notice;
         let time = now();
-        let number = self.names.hash_one((&time, regarding, reason));
+        let number = self.names.hash_one((&time, regarding, reason, order.notice.about));
         let name = format!("{}.{number:016x}", cut(&regarding.name, NAME_LIMIT).trim_end_matches(['.', '-']));
         let mut about = json!({
             "apiVersion": regarding.api_version,

@@ -168,17 +168,29 @@ impl Election {
     /// Gives up what we hold, at once for everybody who looks.
     pub(super) async fn release(mut self) {
         let Some(seen) = self.seen.take().filter(|_| self.term.is_some()) else { return };
-        let mut lease = seen.lease;
+        let mut outcome = self.give_up(seen.lease).await;
+        if matches!(outcome, Err(ApiError::Conflict { .. })) {
+            // A renewal that was cut off by the release may have been carried out.
+            outcome = match self.host.read(self.place(), RELEASE_LIMIT / 3).await {
+                Ok(lease) => self.give_up(lease).await,
+                Err(error) => Err(error),
+            };
+        }
+        match outcome {
+            Ok(()) => tracing::info!("the lease was given up"),
+            Err(error) => tracing::warn!(error = chain(&error), "the lease was not given up; it ends by itself"),
+        }
+    }
+
+    async fn give_up(&self, mut lease: Value) -> Result<(), ApiError> {
         if text(&lease["spec"]["holderIdentity"]) != self.options.identity {
-            return;
+            return Ok(());
         }
         lease["spec"]["holderIdentity"] = json!("");
         lease["spec"]["leaseDurationSeconds"] = json!(1);
         lease["spec"]["renewTime"] = json!(now());
-        match self.host.replace(self.place(), &lease, RELEASE_LIMIT).await {
-            Ok(_) => tracing::info!("the lease was given up"),
-            Err(error) => tracing::warn!(error = chain(&error), "the lease was not given up; it ends by itself"),
-        }
+        self.host.replace(self.place(), &lease, RELEASE_LIMIT / 3).await?;
+        Ok(())
     }
 
     fn place(&self) -> Place<'_> {

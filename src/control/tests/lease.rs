@@ -19,8 +19,7 @@ async fn until(handle: &LeaseHandle, what: &str, is_so: impl FnMut(&Leadership) 
     let mut leadership = handle.leadership.clone();
     let wait = leadership.wait_for(is_so);
     let found = timeout(Duration::from_mins(30), wait).await;
-    let found = found.unwrap_or_else(|_| panic!("never: {what}"));
-    found.expect("the loop lives").clone()
+    found.expect(what).expect("the loop lives").clone()
 }
 
 async fn until_holder(handle: &LeaseHandle) -> Leadership {
@@ -62,6 +61,18 @@ async fn a_graceful_end_moves_the_lease_at_the_next_round() {
     let Leadership::Holder { transitions, .. } = until_holder(&second).await else { panic!("a holder") };
     assert_eq!(transitions, 1);
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_in_the_middle_of_a_renewal_gives_the_lease_up() {
+    let server = ApiServer::new();
+    let handle = compete(&server, "a");
+    until_holder(&handle).await;
+    let before = server.writes(PATH).len();
+    server.fail(PATH, Fault::HangAfter, 1);
+    server.until("a renewal hangs", |server| server.writes(PATH).len() > before).await;
+    handle.release().await;
+    assert_eq!(spec(&server)["holderIdentity"], "");
 }
 
 #[tokio::test(start_paused = true)]

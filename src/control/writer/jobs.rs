@@ -275,6 +275,7 @@ impl Shared {
         self.recorder.tell(Notice {
             regarding,
             reason: error.reason().to_owned(),
+            about: label(key.kind),
             note: format!("{} cannot be written: {message}", label(key.kind)),
             is_warning: true,
         });
@@ -333,15 +334,22 @@ impl Shared {
                     "not written any more"
                 );
                 let note = format!(
-                    "{who} twice within a minute; mcdns does not write it for ten minutes after the last time. Answers \
-                     are not affected. Turn off the other writer (KubeFed's DNS controllers, for instance)"
+                    "{who}, the second such write within a minute; mcdns does not write it any more until it was left \
+                     alone for ten minutes. Answers are not affected. Turn off the other writer (KubeFed's DNS \
+                     controllers, for instance)"
                 );
                 ("ForeignWriter", note)
             }
             Effect::None | Effect::Changed | Effect::Healed => return,
         };
         let is_warning = *effect == Effect::Stopped;
-        self.recorder.tell(Notice { regarding: self.regarding(key), reason: reason.to_owned(), note, is_warning });
+        self.recorder.tell(Notice {
+            regarding: self.regarding(key),
+            reason: reason.to_owned(),
+            about: "",
+            note,
+            is_warning,
+        });
     }
 }
 

@@ -19,7 +19,7 @@
 //!   of them at most [`WriterOptions::writes_per_second`].
 //! * Nothing is forgotten: what fails is tried again, later each time; the holder looks at everything when its term
 //!   begins, and again every [`WriterOptions::recheck`].
-//! * Nothing is written when nothing changed ([`ledger`]).
+//! * Nothing is written when nothing changed (`ledger.rs` says how that is known).
 //! * Whether we may write is asked before each request, and no request outlives the term that allowed it.
 //! * What is deleted is ours, and its record is gone by three witnesses: the engine, the watch, and a request that asks
 //!   for the record itself.

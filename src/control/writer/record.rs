@@ -71,11 +71,11 @@ async fn bring_endpoint(shared: &Shared, key: &RecordKey, kind: StandingKind, en
     let is_fresh = AtomicBool::new(true);
     let wanted = |_: Option<&Standing>| {
         if is_fresh.swap(false, Ordering::Relaxed) {
-            return serde_json::to_value(endpoint).ok();
+            return endpoint_object(endpoint);
         }
         let objects = shared.desired.objects(key)?;
         let endpoint = objects.endpoints.iter().find(|endpoint| endpoint_kind(endpoint) == Some(kind))?;
-        serde_json::to_value(endpoint).ok()
+        endpoint_object(endpoint)
     };
     let stamp = |_: &mut Value, _: Option<&Standing>| {};
     let subject = Subject { key: standing, wanted: &wanted, stamp: &stamp, even_if_equal: false };
@@ -84,13 +84,31 @@ async fn bring_endpoint(shared: &Shared, key: &RecordKey, kind: StandingKind, en
     applied.end
 }
 
+/// The list is there also when it is empty: leaving it out would leave what another field manager wrote, KubeFed for
+/// instance.
+fn endpoint_object(endpoint: &DnsEndpoint) -> Option<Value> {
+    let mut object = serde_json::to_value(endpoint).ok()?;
+    if object["spec"]["endpoints"].is_null() {
+        object["spec"]["endpoints"] = json!([]);
+    }
+    Some(object)
+}
+
+/// The same of the list of clusters in a status.
+fn status_object(mut record: Value) -> Value {
+    if record["status"]["dns"].is_null() {
+        record["status"]["dns"] = json!([]);
+    }
+    record
+}
+
 async fn bring_status(shared: &Shared, key: &RecordKey, objects: &RecordObjects) -> End {
     let is_fresh = AtomicBool::new(true);
     let wanted = |_: Option<&Standing>| {
         if is_fresh.swap(false, Ordering::Relaxed) {
-            return Some(objects.record.clone());
+            return Some(status_object(objects.record.clone()));
         }
-        Some(shared.desired.objects(key)?.record)
+        Some(status_object(shared.desired.objects(key)?.record))
     };
     let subject = Subject { key: status_key(key), wanted: &wanted, stamp: &stamp_transitions, even_if_equal: false };
     let applied = shared.bring(&subject).await;
@@ -138,6 +156,7 @@ fn tell_of_warnings(shared: &Shared, key: &StandingKey, objects: &RecordObjects,
         shared.recorder.tell(Notice {
             regarding: shared.regarding(key),
             reason: warning.reason.to_owned(),
+            about: "",
             note: format!("{}: {}", warning.condition, warning.message),
             is_warning: true,
         });
@@ -225,6 +244,7 @@ async fn remove(
     shared.recorder.tell(Notice {
         regarding: Regarding { uid: Some(standing.uid), ..shared.regarding(endpoint) },
         reason: "OrphanRemoved".to_owned(),
+        about: "",
         note: format!("{key} is gone, and its DNSEndpoint with it"),
         is_warning: false,
     });

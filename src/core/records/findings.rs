@@ -7,6 +7,7 @@ use super::{
     clusters::ClusterState,
     compute::{Computed, Refusal, placed, tells_of},
     engine::Engine,
+    status::no_targets,
 };
 use crate::{
     check::{Finding, FindingCode},
@@ -63,6 +64,16 @@ impl Engine {
                 let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 let message = format!("the cluster is {}{reason}", state.health.as_str());
                 findings.push(about(FindingCode::ClusterUnready, message).field("status.conditions"));
+            }
+            if state.cordoned {
+                findings.push(
+                    about(
+                        FindingCode::ClusterCordoned,
+                        "the cluster is cordoned: nothing of it is answered".to_owned(),
+                    )
+                    .field("metadata.annotations[mcdns.io/cordon]")
+                    .help(format!("to take it back: mcdns uncordon {name}")),
+                );
             }
             let untold = if state.observed || !told.contains(name) { 0 } else { self.untold_records(name, state) };
             if !state.observed && (untold > 0 || !told.contains(name)) {
@@ -301,9 +312,8 @@ impl Engine {
             findings.push(about(FindingCode::AllDown, message));
         }
         if computed.in_force() && !computed.chosen.contributions.iter().any(|one| one.choice.is_used()) {
-            let message = "no cluster has a target that may be used".to_owned();
             findings.push(
-                about(FindingCode::NoTargets, message)
+                about(FindingCode::NoTargets, no_targets(computed).to_owned())
                     .help(format!("`mcdns explain` says why for each cluster of {}", key.name)),
             );
         }

@@ -20,10 +20,7 @@ use kube::Client;
 use mcdns_api::{Standing, StandingChange, StandingKey};
 use mcdns_core::{
     health::{ProbeOutcome, Verdict},
-    model::{
-        ClusterFact, ClusterName, Fact, Kind, Locality, MemberFacts, NodeFact, Object, ObjectKey, Observation, Scope,
-        Timestamp,
-    },
+    model::{ClusterName, Fact, Kind, NodeFact, Object, ObjectKey, Observation, Scope, Timestamp},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -367,6 +364,7 @@ impl Desk {
             (Some(_), None) => return,
         };
         let News { observations, standings, clusters, status_writers, localities } = news;
+        let moved = observations.iter().any(|one| one.key.kind == Kind::Node);
         for Observation { key, object } in observations {
             match (key.kind, &member) {
                 (Kind::Cluster, None) => {
@@ -393,8 +391,10 @@ impl Desk {
                 }
             }
         }
-        let standings = standings.into_iter().map(|change| (change.key, change.standing));
-        self.pending.standings.extend(standings);
+        if let Some(cluster) = member.filter(|_| moved) {
+            self.judge(&cluster);
+        }
+        self.pending.standings.extend(standings.into_iter().map(|change| (change.key, change.standing)));
         for (cluster, writer) in status_writers {
             match writer {
                 Some(writer) => self.writers.insert(cluster, writer),
@@ -493,15 +493,7 @@ impl Desk {
             tracing::info!(cluster = &**name, ?outcome, "the health of a member changed");
         }
         self.tell_cluster(name);
-        if self.mode().0 == HealthMode::Own {
-            let nodes = self.nodes.get(name).cloned().unwrap_or_default();
-            let facts = MemberFacts { observed: true, origin: None, nodes };
-            let place = Locality::of(&ClusterFact::default(), Some(&facts));
-            let monitor = self.members.get(name).map(|member| &member.monitor);
-            let verdict =
-                monitor.and_then(|monitor| monitor.verdict(place.written_region, place.written_availability_zones));
-            self.pending.verdicts.extend(verdict.map(|verdict| (Arc::clone(name), verdict)));
-        }
+        self.judge(name);
     }
 
     /// Tells the KubeFedCluster with the health that counts, where that differs from what was told.

@@ -133,6 +133,7 @@ fn certificate(chain: &str) -> String {
         ("expired", "it has expired"),
         ("not valid yet", "it is not valid yet"),
         ("UnknownIssuer", "it is not from the authority in the CA bundle"),
+        ("BadSignature", "it is not from the authority in the CA bundle"),
         ("not valid for name", "it is for another name"),
         ("NotValidForName", "it is for another name"),
     ];

@@ -163,6 +163,7 @@ impl Meter {
     pub(super) fn failed(&self, fault: &Fault, at: Timestamp) {
         let mut report = self.lock();
         report.errors += 1;
+        report.missing &= *fault == Fault::NotFound;
         report.error = Some(WatchError { reason: fault.reason(), message: fault.message(), at });
     }
 

@@ -52,7 +52,10 @@ const MAX_EVENT: usize = 8 << 20;
 const PAGE_TIME: Duration = Duration::from_secs(30);
 /// How long it may take until a watch begins: API servers send its header at once.
 const START_TIME: Duration = Duration::from_secs(10);
-/// Longest silence while a streamed list is under way; then the server does not know how.
+/// Longest silence in the first streamed list of a server; then it does not know how. Short enough for a list to come
+/// before the first batch goes without it.
+const TRIAL_SILENCE: Duration = Duration::from_secs(2);
+/// Longest silence while a streamed list is under way.
 const STREAM_SILENCE: Duration = Duration::from_secs(10);
 /// Longest silence on a watch that has had bookmarks, which come once in 60 to 75 s.
 const SILENCE: Duration = Duration::from_secs(100);
@@ -290,9 +293,13 @@ impl<S: Sink> Reader<'_, S> {
     async fn read(&mut self, client: &Client, place: &mut Place) -> Result<Ended, Fault> {
         self.sink.choose(&self.resource.choices[place.choice]);
         if place.version.is_none() {
-            if !self.resource.metadata_only && self.streaming.known() != Some(false) {
+            // Where streaming fails again and again, a list may not.
+            let may_stream = self.streaming.known() != Some(false) && place.faults < FAULTS_UNTIL_LIST;
+            if !self.resource.metadata_only && may_stream {
                 match self.watch(client, place, true).await {
-                    Err(Fault::Refused(_)) if self.streaming.known().is_none() => self.streaming.set(false),
+                    Err(fault) if self.streaming.known() != Some(true) && is_about_streaming(&fault) => {
+                        self.streaming.set(false);
+                    }
                     ended => return ended,
                 }
             }
@@ -364,6 +371,7 @@ impl<S: Sink> Reader<'_, S> {
         let mut stream = Stream { initial, bookmarks: place.bookmarks, partial: Vec::new() };
         loop {
             let silence = match () {
+                () if stream.initial && self.streaming.known().is_none() => TRIAL_SILENCE,
                 () if stream.initial => STREAM_SILENCE,
                 () if stream.bookmarks => SILENCE,
                 () => longest,
@@ -372,10 +380,6 @@ impl<S: Sink> Reader<'_, S> {
                 Ok(true) => {}
                 Ok(false) if stream.initial => return Err(Fault::Cut("before the list was complete".to_owned())),
                 Ok(false) => return Ok(Ended { after: began.elapsed() }),
-                Err(Fault::Timeout) if stream.initial && self.streaming.known().is_none() => {
-                    self.streaming.set(false);
-                    return Err(Fault::Timeout);
-                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -492,6 +496,16 @@ enum Mark {
     Bookmark,
     /// The end of a streamed list.
     End,
+}
+
+/// True if a fault of the first streamed list may be for the streaming, and a list may come all the same. Servers refuse the
+/// request where the feature is off, ignore it where they do not know it, and send an error in the stream where
+/// their etcd is older than 3.4.25.
+fn is_about_streaming(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Refused(_) | Fault::Status(..) | Fault::Timeout | Fault::Cut(_) | Fault::Garbage(_) | Fault::Gone
+    )
 }
 
 /// A number that differs from call to call; the standard library's seeds are random enough to spread requests.

@@ -62,6 +62,11 @@ async fn answer(State(inner): State<Arc<Inner>>, request: Request) -> Result<Res
         Some(Fault::Status(code)) => return Ok(status(code, "a fault on demand", None)),
         Some(Fault::Busy(seconds)) => return Ok(status(429, "too many requests", Some(seconds))),
         Some(Fault::Garbage) => return Ok(plain(200, "<html>this is not the server you are looking for</html>\n")),
+        Some(Fault::Event(code)) => {
+            let object =
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "a fault"});
+            return Ok(stream(futures::stream::iter([Ok(event("ERROR", &object))])));
+        }
         Some(broken @ (Fault::Cut | Fault::Half)) => Some(broken),
     };
     let response = match parts.uri.path() {

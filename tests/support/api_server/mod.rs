@@ -40,6 +40,8 @@ pub enum Fault {
     Garbage,
     /// Half of the answer, then the connection breaks.
     Cut,
+    /// 200, and an event that tells of this status: what a stream of an API server with an old etcd says.
+    Event(u16),
     /// A list that ends in the middle, as if that were all.
     Half,
 }

@@ -153,9 +153,8 @@ impl ApiServer {
             }
         };
         // Simulated time passes while everybody waits, so the limit is far away.
-        if tokio::time::timeout(Duration::from_hours(2), wait).await.is_err() {
-            panic!("never happened: {what}; requests: {:#?}", self.requests());
-        }
+        let outcome = tokio::time::timeout(Duration::from_hours(2), wait).await;
+        assert!(outcome.is_ok(), "never happened: {what}; requests: {:#?}", self.requests());
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {

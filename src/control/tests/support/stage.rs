@@ -98,6 +98,15 @@ impl Stage {
         self.writer.touch([key(name)], Urgency::Answers);
     }
 
+    /// A record that has no names.
+    pub(crate) fn want_nothing_of(&self, name: &str) {
+        let mut objects = objects(name, "", false);
+        objects.endpoints[0].spec.endpoints.clear();
+        objects.record["status"].as_object_mut().expect("a status").remove("dns");
+        self.wanted.records.lock().expect("no panic").insert(key(name), objects);
+        self.writer.touch([key(name)], Urgency::Answers);
+    }
+
     /// The record is deleted.
     pub(crate) fn unwant(&self, name: &str) {
         self.server.delete(&record_path(name));
@@ -189,6 +198,7 @@ struct Watcher {
 impl Watcher {
     async fn run(mut self) {
         let mut changes = self.server.changes();
+        self.hand_in();
         while changes.changed().await.is_ok() {
             self.hand_in();
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use mcdns_core::{
     check::{Finding, FindingCode, Severity},
-    model::{ClusterName, Kind, ObjectKey},
+    model::{ClusterFact, ClusterName, Kind, Locality, MemberFacts, ObjectKey},
 };
 
 use super::{Desk, Member};
 use crate::kubernetes::{
-    ClusterReport, HealthReport, Report,
+    ClusterReport, HealthMode, HealthReport, Report,
     known::lock,
     member::{Cluster, Watched},
 };
@@ -42,6 +42,20 @@ impl Desk {
             }
             changed
         });
+    }
+
+    /// Says what is to be written about a member, from its probes and its nodes, where mcdns maintains that.
+    pub(super) fn judge(&mut self, name: &ClusterName) {
+        if self.mode().0 != HealthMode::Own {
+            return;
+        }
+        let nodes = self.nodes.get(name).cloned().unwrap_or_default();
+        let facts = MemberFacts { observed: true, origin: None, nodes };
+        let place = Locality::of(&ClusterFact::default(), Some(&facts));
+        let monitor = self.members.get(name).map(|member| &member.monitor);
+        let verdict =
+            monitor.and_then(|monitor| monitor.verdict(place.written_region, place.written_availability_zones));
+        self.pending.verdicts.extend(verdict.map(|verdict| (Arc::clone(name), verdict)));
     }
 
     fn health(&self, member: &Member) -> HealthReport {

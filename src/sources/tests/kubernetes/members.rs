@@ -101,12 +101,34 @@ async fn a_server_without_streaming_lists_is_listed_in_pages() {
         member.put(service(&format!("web-{number:04}"), "192.0.2.1"));
     }
     let mut view = world.observe();
-    view.next().await;
-    assert_eq!(view.objects.keys().filter(|key| key.kind == Kind::Service).count(), 1201);
+    let services = |view: &crate::world::View| view.objects.keys().filter(|key| key.kind == Kind::Service).count();
+    view.until("all services", |view| services(view) == 1201).await;
     assert_eq!(member.requests("/api/v1/services?labelSelector=kubefed.io/managed=true&limit=500"), 3);
-    let report = view.report("streaming is known", |report| !report.members.is_empty()).await;
-    assert_eq!(report.members[&ClusterName::from("us")].streaming_lists, Some(false));
-    assert_eq!(report.members[&ClusterName::from("us")].kinds[0].objects, 1201);
+    view.report("the report says so", |report| {
+        let member = report.members.get(&ClusterName::from("us"));
+        member.is_some_and(|member| member.streaming_lists == Some(false) && member.kinds[0].objects == 1201)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_whose_streams_begin_with_an_error_is_listed_at_once() {
+    for fault in [Fault::Event(500), Fault::Status(400), Fault::Garbage, Fault::Cut] {
+        let world = World::new(&["us"]);
+        let member = world.member("us");
+        member.put(service("web", "192.0.2.1"));
+        for server in [&world.host, &member] {
+            server.fail("sendInitialEvents=true", fault.clone());
+        }
+        let mut view = world.observe();
+        view.until(&format!("a list after {fault:?}"), |view| view.has(&member_key("us", Kind::Service, "web"))).await;
+        member.put(service("api", "192.0.2.2"));
+        view.until("a change", |view| view.has(&member_key("us", Kind::Service, "api"))).await;
+        view.report("lists are known, and nothing is wrong", |report| {
+            report.host.streaming_lists == Some(false) && report.findings.is_empty()
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
