@@ -26,7 +26,7 @@ while read -r sign group; do
         -) groups="${groups%% "$group" *} ${groups#* "$group" }" ;;
     esac
 done
-for group in $groups; do kill -9 -- "-$group" 2>/dev/null; done
+for group in $groups; do kill -s KILL -- "-$group" 2>/dev/null; done
 rm -rf -- "$1"
 "#;
 
@@ -165,5 +165,31 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // A process that was just killed may still write; the keeper removes what is left.
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keeper_ends_what_it_was_told_of_when_the_pipe_closes() {
+        let folder = tempfile::tempdir().expect("a temporary folder").keep();
+        let sleeper = || Command::new("sleep").arg("300").process_group(0).spawn().expect("a process");
+        let (mut kept, mut freed) = (sleeper(), sleeper());
+        let mut keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let told = format!("+ {}\n+ {}\n- {}\n", kept.id(), freed.id(), freed.id());
+        keeper.stdin.take().expect("a pipe").write_all(told.as_bytes()).expect("a keeper that listens");
+        assert!(keeper.wait().expect("a keeper").success());
+        wait_for("the group is killed", || kept.try_wait().expect("a child").ok_or("it still runs"));
+        assert!(freed.try_wait().expect("a child").is_none(), "what was taken away is left alone");
+        assert!(!folder.exists());
+        freed.kill().expect("a process");
+        freed.wait().expect("a process");
     }
 }

@@ -8,6 +8,7 @@
 //! mcdns is a process of its own in both, so that its time and memory are its own.
 
 mod real;
+mod served;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -18,6 +19,7 @@ use crate::{Setup, report::Report};
 /// Measures each part; one that cannot be measured stops no other.
 pub(crate) fn measure(setup: &Setup, report: &mut Report) {
     attempt(report, "API write to changed answer", |report| real::measure(setup, report));
+    attempt(report, "start, change and rest of the control plane", |report| served::measure(setup, report));
 }
 
 /// What starts clusters fails as a test does, by a panic.

@@ -59,6 +59,7 @@ fn the_guide_to_ingress_dns_gives_its_host_with_the_addresses_of_both_clusters()
     let mcdns = Mcdns::start(&world);
     let host = world.host();
     host.namespace("test-namespace");
+    host.create(kinds::DOMAIN, &domain("other-domain", "example.net"));
     host.apply(kinds::FEDERATED_INGRESS, &federated("FederatedIngress", "test-namespace/test-ingress", &["c1", "c2"]));
     world.api(1).ingress("test-namespace/test-ingress", "ingress.example.com", &["35.202.76.156"]);
     world.api(2).ingress("test-namespace/test-ingress", "ingress.example.com", &["35.193.202.12"]);
@@ -67,7 +68,7 @@ fn the_guide_to_ingress_dns_gives_its_host_with_the_addresses_of_both_clusters()
         "test-namespace/ingress-test-ingress",
         &["ingress.example.com 300 A 35.193.202.12 35.202.76.156"],
     );
-    // No Domain is needed for that; what is answered for needs one.
+    // No Domain of its own is needed for that; what is answered for needs one.
     mcdns.until_code("ingress.example.com", "REFUSED");
     host.create(kinds::DOMAIN, &domain("test-domain", "example.com"));
     mcdns.until_data("ingress.example.com", &["35.193.202.12", "35.202.76.156"]);

@@ -27,8 +27,9 @@ fn a_service_record_with_services_has_all_their_load_balancers_and_a_dns_endpoin
     for number in 1..=CLUSTERS {
         world.api(number).service("test/nginx");
         world.api(number).balance(kinds::SERVICE, "test/nginx", &[&address(number)]);
-        // As KubeFed's tests do it: an Endpoints object, and no slices.
+        // As KubeFed's tests do it, and as the controller of a cluster mirrors it.
         world.api(number).endpoints("test/nginx");
+        world.api(number).slice("test/nginx", &["1.2.3.4"], true);
     }
     until_equal("status of the record", &service_status(&|number| vec![address(number)]), || {
         dns_status(&world, kinds::SERVICE_RECORD)

@@ -47,7 +47,9 @@ fn a_member_that_is_joined_is_answered_for_and_one_that_is_unjoined_is_withdrawn
     let secrets = host.list(kinds::SECRET).expect("secrets");
     assert!(!secrets.iter().any(|secret| secret["metadata"]["name"].as_str().is_some_and(|name| name.contains("c2"))));
     let left = Api::new(&format!("https://127.0.0.1:{}", port(&world, 2)), world.authority().der(), &token);
-    assert_eq!(left.list(kinds::SERVICE).expect_err("no right any more").code, 401);
+    // A server remembers for some seconds whom a token belongs to.
+    let refused = left.list(kinds::SERVICE).expect_err("no right any more");
+    assert!([401, 403].contains(&refused.code), "{refused}");
     mcdns.until_data(GLOBAL, &[ONE]);
 }
 

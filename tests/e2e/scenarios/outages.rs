@@ -177,7 +177,7 @@ fn a_clock_that_jumps_a_day_ahead_and_two_back_changes_no_answer() {
     // The library moves the wall clock alone, as a person or a time server does; what measures spans goes on.
     let clock = world.folder("clock").join("offset");
     std::fs::write(&clock, "+0").expect("a file that can be written");
-    let mcdns = wanted
+    let mut mcdns = wanted
         .variable("LD_PRELOAD", &programs::faketime().to_string_lossy())
         .variable("FAKETIME_TIMESTAMP_FILE", &clock.to_string_lossy())
         .variable("FAKETIME_NO_CACHE", "1")
@@ -202,6 +202,8 @@ fn a_clock_that_jumps_a_day_ahead_and_two_back_changes_no_answer() {
         world.until_condition(kinds::SERVICE_RECORD, &name, "Ready", "False", "NoTargets");
     }
     asker.finish(0);
+    // The library tidies up after a program that ends by itself.
+    mcdns.stop();
 }
 
 #[test]
