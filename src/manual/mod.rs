@@ -12,6 +12,7 @@
 //! | [Findings](findings) | what does this message mean |
 //! | [Settings](settings) | what can be set, where, and what wins |
 //! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
+//! | [Observing Kubernetes](kubernetes) | what is read and written in clusters, by whom, and what happens when they break |
 //! | [Members](members) | how does a cluster get in, out, and out of the answers for an hour |
 //! | [Installing](install) | how does it get into a cluster, and how do clients find it |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
@@ -30,6 +31,7 @@ macro_rules! page {
         #[doc = "[findings]: crate::manual::findings"]
         #[doc = "[settings]: crate::manual::settings"]
         #[doc = "[commands]: crate::manual::commands"]
+        #[doc = "[kubernetes]: crate::manual::kubernetes"]
         #[doc = "[members]: crate::manual::members"]
         #[doc = "[install]: crate::manual::install"]
         #[doc = "[operation]: crate::manual::operation"]
@@ -48,6 +50,7 @@ page!(federation_directory, "federation-directory.md");
 page!(findings, "findings.md");
 page!(settings, "settings.md");
 page!(commands, "commands.md");
+page!(kubernetes, "kubernetes.md");
 page!(members, "members.md");
 page!(install, "install.md");
 page!(operation, "operation.md");
@@ -68,4 +71,6 @@ pub mod decisions {
     page!(zones_made_at_once, "decisions/0009-zones-made-at-once.md");
     page!(own_listeners, "decisions/0010-own-listeners.md");
     page!(differences_of_generations, "decisions/0011-differences-of-generations.md");
+    page!(own_watch_loop, "decisions/0012-own-watch-loop.md");
+    page!(serials_through_the_domain, "decisions/0013-serials-through-the-domain.md");
 }
