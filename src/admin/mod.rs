@@ -216,7 +216,7 @@ fn with_name(admin: &Admin, query: &NameQuery, answer: impl FnOnce(&Federation, 
 
 async fn findings(State(admin): State<Arc<Admin>>) -> Response {
     let mut findings = admin.sources().findings;
-    findings.extend(admin.federation().iter().flat_map(|federation| federation.engine().findings()));
+    findings.extend(admin.federation().iter().flat_map(|federation| federation.findings()));
     findings.sort();
     Json(findings).into_response()
 }

@@ -16,7 +16,7 @@ use kube::Client;
 use mcdns_api::KubeFedCluster;
 use mcdns_control::join::Failure;
 use mcdns_core::{
-    check::Finding,
+    check::{Finding, FindingCode},
     dns::OwnerName,
     model::{
         ClusterName, Endpoint, EndpointsFact, Fact, Kind, LoadBalancerItem, Object, ObjectKey, Observation, Scope,
@@ -68,7 +68,8 @@ pub(super) fn load(host: &Host, settings: &Settings, output: Output) -> Result<L
     engine.observe(&observations, Some(now()));
     let resolved = load::resolve_once(&engine)?;
     engine.observe(&resolved, Some(now()));
-    findings.extend(engine.findings());
+    // A host cluster may well be without a federation for now.
+    findings.extend(engine.findings().into_iter().filter(|finding| finding.code != FindingCode::EmptyFederation));
     findings.sort();
     findings.dedup();
     Ok(Loaded { engine, findings, ignored: BTreeMap::new() })

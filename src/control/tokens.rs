@@ -304,7 +304,7 @@ fn report(recorder: &Recorder, cluster: &ClusterName, secret: &SecretRef, outcom
             uid: None,
         },
         reason: "TokenRenewalFailed".to_owned(),
-        about: "",
+        about: "".into(),
         note: error,
         is_warning: true,
     });

@@ -22,6 +22,7 @@ use std::{
 use anyhow::Result;
 use mcdns_core::{
     answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
     model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
@@ -86,6 +87,14 @@ impl Federation {
     /// From now on zones of Domains have serials that replicas agree on. To be called before anything is known.
     pub fn share(&mut self) {
         self.shared = Some(Shared::default());
+    }
+
+    /// Everything that is wrong with what is known, sorted. That there is nothing at all is worth a word where somebody
+    /// names a directory; a host cluster may well be without a federation for now.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.engine.findings();
+        findings.retain(|finding| self.shared.is_none() || finding.code != FindingCode::EmptyFederation);
+        findings
     }
 
     /// Takes up what a state directory holds, and writes to it from now on. Returns the objects that were known.

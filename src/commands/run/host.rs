@@ -8,6 +8,7 @@
 //! ```
 
 use std::{
+    borrow::Cow,
     fs,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -21,7 +22,7 @@ use mcdns_control::{
 };
 use mcdns_core::{
     check::{Finding, FindingCode, Severity},
-    model::{ClusterName, NamespacedName, Object, ObjectKey, RecordKey},
+    model::{ClusterName, Kind, NamespacedName, Object, ObjectKey, RecordKey},
     records::Update,
 };
 use mcdns_sources::kubernetes::{Batch, Handle, HealthOptions, Kubernetes, Options, Report, host_client};
@@ -47,6 +48,8 @@ pub(super) struct Host {
     reports: watch::Receiver<Arc<Report>>,
     writing: Option<Writing>,
     system_namespace: String,
+    /// The first batch was taken in.
+    has_begun: bool,
 }
 
 /// What writes.
@@ -100,7 +103,7 @@ impl Host {
         source.adopt(known);
         let handle = Arc::new(source.spawn(batches));
         let reports = handle.reports();
-        Ok(Self { client, handle, reports, writing: None, system_namespace })
+        Ok(Self { client, handle, reports, writing: None, system_namespace, has_begun: false })
     }
 
     /// Begins to write, unless the settings say that nothing is written.
@@ -143,6 +146,7 @@ impl Host {
     /// Takes in a batch but for its observations. Returns what stands with Domains.
     pub(super) fn take(&mut self, batch: Batch) -> Vec<(String, Option<Published>)> {
         let Batch { standings, verdicts, first, observations: _ } = batch;
+        self.has_begun |= first;
         let domains = standings.iter().filter(|change| {
             change.key.kind == StandingKind::DomainAnnotations && change.key.namespace == self.system_namespace
         });
@@ -174,14 +178,15 @@ impl Host {
     /// Tells what is wrong on the objects concerned. Records have conditions, and Events that follow from those, unless
     /// they cannot be read at all.
     pub(super) fn tell<'f>(&self, findings: impl IntoIterator<Item = &'f Finding>) {
-        let Some(Writing { writer, .. }) = &self.writing else { return };
+        // Who does not lead tells nothing, and everything when it begins to.
+        let Some(Writing { writer, .. }) = self.writing.as_ref().filter(|_| self.leads()) else { return };
         for finding in findings {
             if let Some(regarding) = finding.object.as_deref().and_then(|object| regarding(object, finding.code)) {
                 let field = finding.field.as_ref().map_or_else(String::new, |field| format!("{field}: "));
                 let help = finding.help.as_ref().map_or_else(String::new, |help| format!("; {help}"));
                 writer.tell(Notice {
                     regarding,
-                    about: "",
+                    about: matter(finding),
                     reason: reason(finding.code),
                     note: format!("{field}{}{help}", finding.message),
                     is_warning: finding.severity != Severity::Info,
@@ -231,9 +236,10 @@ impl Host {
         }
     }
 
-    /// Says once that this replica writes now, or no longer.
-    pub(super) fn tell_leadership(&mut self) {
+    /// Says once that this replica writes now, or no longer. True if it begins to.
+    pub(super) fn tell_leadership(&mut self) -> bool {
         let leads = self.leads();
+        let begins = leads && self.writing.as_ref().is_some_and(|writing| !writing.led);
         if let Some(writing) = self.writing.as_mut().filter(|writing| writing.led != leads) {
             writing.led = leads;
             if leads {
@@ -242,11 +248,19 @@ impl Host {
                 tracing::info!(leadership = shown(&writing.leadership.borrow()), "this replica does not write");
             }
         }
+        begins
     }
 
     /// True while the host itself cannot be read.
     pub(super) fn is_lost(&self) -> bool {
         self.reports.borrow().host.is_lost()
+    }
+
+    /// True once it is known which zones there are: every Domain was read, or the host has no such kind.
+    pub(super) fn knows_zones(&self) -> bool {
+        let report = self.reports.borrow();
+        let domains = report.host.kinds.iter().find(|kind| kind.name == Kind::Domain.as_str());
+        self.has_begun && domains.is_some_and(|domains| domains.synced || domains.missing)
     }
 
     /// One line for each cluster of which something is not up to date.
@@ -284,6 +298,8 @@ fn regarding(object: &str, code: FindingCode) -> Option<Regarding> {
     let of_record = matches!(code, FindingCode::WrongObject | FindingCode::UnknownVersion);
     let api_version = match kind {
         "ServiceDNSRecord" | "IngressDNSRecord" if !of_record => return None,
+        // Its conditions say why and what to do, and are told when they change.
+        "KubeFedCluster" if code == FindingCode::ClusterUnready => return None,
         "Domain" | "ServiceDNSRecord" | "IngressDNSRecord" | "DNSEndpoint" => mcdns_api::dns::API_VERSION,
         "KubeFedCluster" => "core.kubefed.io/v1beta1",
         "FederatedServiceStatus" => "core.kubefed.io/v1alpha1",
@@ -297,6 +313,17 @@ fn regarding(object: &str, code: FindingCode) -> Option<Regarding> {
         name: name.to_owned(),
         uid: None,
     })
+}
+
+/// Tells several findings of one code about one object apart: by the field, or by the kind that cannot be read.
+fn matter(finding: &Finding) -> Cow<'static, str> {
+    match (&finding.field, finding.code) {
+        (Some(field), _) => field.clone().into(),
+        (None, FindingCode::Unreadable) => {
+            finding.message.split_whitespace().next().unwrap_or_default().to_owned().into()
+        }
+        (None, _) => "".into(),
+    }
 }
 
 /// A code in the form of reasons: `wrong-object` is `WrongObject`.

@@ -193,7 +193,7 @@ fn is_resolved(key: &ObjectKey) -> bool {
 
 /// Says what is served, and how to see it.
 fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net::SocketAddr>, output: Output) {
-    let told = running.federation().engine().findings();
+    let told = running.federation().findings();
     running.told = told.into_iter().collect();
     let federation = running.federation();
     let engine = federation.engine();

@@ -92,9 +92,13 @@ impl Running {
     pub(super) fn take_kubernetes(&mut self, batch: kubernetes::Batch) -> Result<()> {
         self.take(&batch.observations)?;
         let Some(host) = &mut self.host else { return Ok(()) };
+        let first = batch.first;
         let published = host.take(batch);
         if !published.is_empty() {
             self.federation().see_published(published)?;
+        }
+        if first {
+            self.tell_sources();
         }
         self.publish();
         Ok(())
@@ -118,13 +122,18 @@ impl Running {
     /// What the watches and the writer say of themselves has changed.
     pub(super) fn look_at_host(&mut self) {
         if let Some(host) = &mut self.host {
-            host.tell_leadership();
+            let begins = host.tell_leadership();
             let findings: BTreeSet<Finding> = host.findings().into_iter().collect();
             let new: Vec<&Finding> = findings.difference(&self.told_of_host).collect();
             for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
             }
-            host.tell(new);
+            if begins {
+                // Another replica told it before, or nobody.
+                host.tell(self.told.iter().chain(&findings));
+            } else {
+                host.tell(new);
+            }
             self.told_of_host = findings;
         }
         self.tell_sources();
@@ -182,7 +191,7 @@ impl Running {
         }
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
-            let findings: BTreeSet<Finding> = self.federation().engine().findings().into_iter().collect();
+            let findings: BTreeSet<Finding> = self.federation().findings().into_iter().collect();
             let new: Vec<&Finding> = findings.difference(&self.told).collect();
             for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
@@ -242,7 +251,9 @@ impl Running {
     pub(super) fn tell_sources(&mut self) {
         let has_zones = self.federation().store().load().zones().len() > 0;
         let host_lost = self.host.as_ref().is_some_and(Host::is_lost);
-        self.reload.set_condition(match (has_zones, self.directory.lost || host_lost) {
+        // A host cluster without a Domain is as loaded as it will be: what is asked here has been asked at the wrong door.
+        let is_loaded = has_zones || self.host.as_ref().is_some_and(Host::knows_zones);
+        self.reload.set_condition(match (is_loaded, self.directory.lost || host_lost) {
             (false, _) => Condition::NotReady,
             (true, true) => Condition::Stale,
             (true, false) => Condition::Ready,

@@ -1,6 +1,7 @@
 //! What was told, what waits to be told, and what is not worth telling again.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     time::Duration,
 };
@@ -18,7 +19,7 @@ const PENDING_LIMIT: usize = 300;
 /// Time between two searches for what may be forgotten.
 const SWEEP: Duration = Duration::from_secs(10);
 
-type Topic = (Regarding, String, &'static str);
+type Topic = (Regarding, String, Cow<'static, str>);
 
 pub(super) struct Desk {
     window: Duration,
@@ -127,7 +128,7 @@ impl Desk {
 }
 
 fn topic(notice: &Notice) -> Topic {
-    (notice.regarding.clone(), notice.reason.clone(), notice.about)
+    (notice.regarding.clone(), notice.reason.clone(), notice.about.clone())
 }
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
                 uid: None,
             },
             reason: "Odd".to_owned(),
-            about: "",
+            about: "".into(),
             note: note.to_owned(),
             is_warning: true,
         }
@@ -185,8 +186,8 @@ mod tests {
     fn two_matters_of_one_reason_are_told_both() {
         let now = Instant::now();
         let mut desk = Desk::new(WINDOW);
-        assert!(desk.take(Notice { about: "one", ..notice("web", "x") }, now));
-        assert!(desk.take(Notice { about: "other", ..notice("web", "y") }, now));
+        assert!(desk.take(Notice { about: "one".into(), ..notice("web", "x") }, now));
+        assert!(desk.take(Notice { about: "other".into(), ..notice("web", "y") }, now));
     }
 
     #[test]

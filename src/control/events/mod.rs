@@ -9,6 +9,7 @@
 mod desk;
 
 use std::{
+    borrow::Cow,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -61,7 +62,7 @@ pub struct Notice {
     pub reason: String,
     /// Tells several matters of one reason about one object apart, as one missing permission from another; mostly
     /// empty. From a bounded set.
-    pub about: &'static str,
+    pub about: Cow<'static, str>,
     /// For people, with the next step. Cut after 1,024 bytes.
     pub note: String,
     /// Whether something is wrong.
@@ -173,7 +174,7 @@ impl EventWriter {
     fn event(&self, order: &Order) -> (String, Value) {
         let Notice { regarding, reason, note, is_warning, .. } = &order.notice;
         let time = now();
-        let number = self.names.hash_one((&time, regarding, reason, order.notice.about));
+        let number = self.names.hash_one((&time, regarding, reason, &order.notice.about));
         let name = format!("{}.{number:016x}", cut(&regarding.name, NAME_LIMIT).trim_end_matches(['.', '-']));
         let mut about = json!({
             "apiVersion": regarding.api_version,

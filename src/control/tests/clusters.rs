@@ -262,7 +262,7 @@ async fn an_event_that_is_repeated_becomes_a_series() {
             uid: None,
         },
         reason: "ClusterNotReachable".to_owned(),
-        about: "",
+        about: "".into(),
         note: "x".repeat(5000),
         is_warning: true,
     };

@@ -163,7 +163,7 @@ fn tell(shared: &Shared, key: &StandingKey, verdict: &Verdict, before: Option<&S
         shared.recorder.tell(Notice {
             regarding: shared.regarding(key),
             reason: verdict.ready.reason.to_owned(),
-            about: "",
+            about: "".into(),
             note: verdict.ready.message.clone(),
             is_warning: !is_ready,
         });

@@ -175,7 +175,7 @@ impl Shared {
             (subject.stamp)(&mut object, before.as_ref());
             match self.host.apply(place(key), &object, limit).await {
                 Ok(answer) => {
-                    let effect = self.wrote(key, wanted, &answer)?;
+                    let effect = self.wrote(key, wanted, before.as_ref(), &answer)?;
                     return Ok(Applied { end: End::Done(REST), written: Some((effect, before)) });
                 }
                 Err(error @ ApiError::Conflict { .. }) => {
@@ -214,12 +214,22 @@ impl Shared {
         }
     }
 
-    fn wrote(&self, key: &StandingKey, wanted: u64, answer: &Value) -> Result<Effect, ApiError> {
+    fn wrote(
+        &self,
+        key: &StandingKey,
+        wanted: u64,
+        before: Option<&Standing>,
+        answer: &Value,
+    ) -> Result<Effect, ApiError> {
         let result = Standing::of(key.kind, answer);
         if result.resource_version.is_empty() {
             return Err(ApiError::Garbage { message: "an object without resourceVersion".to_owned() });
         }
         let mut state = self.state();
+        // The watch may have told of our own write before the answer came; what counts is what stood before that.
+        if state.ledger.standing(key).is_some_and(|seen| seen.resource_version == result.resource_version) {
+            state.ledger.read(key, before.cloned());
+        }
         let effect = state.ledger.wrote(key, wanted, result, Instant::now());
         state.problems.remove(label(key.kind));
         drop(state);
@@ -275,7 +285,7 @@ impl Shared {
         self.recorder.tell(Notice {
             regarding,
             reason: error.reason().to_owned(),
-            about: label(key.kind),
+            about: label(key.kind).into(),
             note: format!("{} cannot be written: {message}", label(key.kind)),
             is_warning: true,
         });
@@ -346,7 +356,7 @@ impl Shared {
         self.recorder.tell(Notice {
             regarding: self.regarding(key),
             reason: reason.to_owned(),
-            about: "",
+            about: "".into(),
             note,
             is_warning,
         });

@@ -156,7 +156,7 @@ fn tell_of_warnings(shared: &Shared, key: &StandingKey, objects: &RecordObjects,
         shared.recorder.tell(Notice {
             regarding: shared.regarding(key),
             reason: warning.reason.to_owned(),
-            about: "",
+            about: "".into(),
             note: format!("{}: {}", warning.condition, warning.message),
             is_warning: true,
         });
@@ -244,7 +244,7 @@ async fn remove(
     shared.recorder.tell(Notice {
         regarding: Regarding { uid: Some(standing.uid), ..shared.regarding(endpoint) },
         reason: "OrphanRemoved".to_owned(),
-        about: "",
+        about: "".into(),
         note: format!("{key} is gone, and its DNSEndpoint with it"),
         is_warning: false,
     });

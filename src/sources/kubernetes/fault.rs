@@ -63,7 +63,8 @@ impl Fault {
         match self {
             Self::Unauthorized(said) => format!("the token is not accepted ({said}); renew it with `mcdns join`"),
             Self::Forbidden(said) => {
-                format!("not allowed ({said}); give the service account get, list and watch on it")
+                let rule = rule(said).map(|rule| format!(": {rule}")).unwrap_or_default();
+                format!("not allowed ({said}); give the service account get, list and watch on it{rule}")
             }
             Self::NotFound => "the server does not have this kind".to_owned(),
             Self::Gone => "the place to go on from is too old, so everything is listed again".to_owned(),
@@ -126,6 +127,17 @@ impl Fault {
     }
 }
 
+/// The RBAC rule that is missing, by the words of the server; none where it says nothing of the kind.
+fn rule(said: &str) -> Option<String> {
+    let between = |start: &str| {
+        let (inner, _) = said.split_once(start)?.1.split_once('"')?;
+        // Anything else is no word of RBAC, and would be a stranger's text in our messages.
+        inner.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-./".contains(&octet)).then_some(inner)
+    };
+    let (resource, group) = (between("resource \"")?, between("API group \"")?);
+    Some(format!("{{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [get, list, watch]}}"))
+}
+
 /// What is wrong with a certificate, without the times that the library writes into its text: a condition that
 /// changes with every probe would be written with every probe.
 fn certificate(chain: &str) -> String {
@@ -175,6 +187,16 @@ mod tests {
         assert_eq!(Fault::of_status(500, "etcd\nfailed", 0), Fault::Status(500, "etcd failed".to_owned()));
         assert!(Fault::of_status(403, "", 0).is_definite());
         assert!(!Fault::of_status(503, "", 0).is_definite());
+    }
+
+    #[test]
+    fn a_missing_permission_names_the_rule() {
+        let said = "endpointslices.discovery.k8s.io is forbidden: User \"x\" cannot list resource \"endpointslices\" in API \
+                    group \"discovery.k8s.io\" at the cluster scope";
+        let message = Fault::of_status(403, said, 0).message();
+        let rule = "{apiGroups: [\"discovery.k8s.io\"], resources: [\"endpointslices\"], verbs: [get, list, watch]}";
+        assert!(message.ends_with(rule), "{message}");
+        assert!(Fault::of_status(403, "go away", 0).message().ends_with("watch on it"));
     }
 
     #[test]

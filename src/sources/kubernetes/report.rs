@@ -74,6 +74,8 @@ pub struct WatchError {
     pub message: String,
     /// When.
     pub at: Timestamp,
+    /// Since when nothing succeeded.
+    pub since: Timestamp,
 }
 
 /// Health of a member.
@@ -164,7 +166,8 @@ impl Meter {
         let mut report = self.lock();
         report.errors += 1;
         report.missing &= *fault == Fault::NotFound;
-        report.error = Some(WatchError { reason: fault.reason(), message: fault.message(), at });
+        let since = report.error.as_ref().map_or(at, |before| before.since);
+        report.error = Some(WatchError { reason: fault.reason(), message: fault.message(), at, since });
     }
 
     /// The server does not have the kind; what was listed before stays.

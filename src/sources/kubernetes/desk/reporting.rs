@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mcdns_core::{
     check::{Finding, FindingCode, Severity},
+    health::ProbeOutcome,
     model::{ClusterFact, ClusterName, Kind, Locality, MemberFacts, ObjectKey},
 };
 
@@ -12,22 +13,29 @@ use crate::kubernetes::{
     ClusterReport, HealthMode, HealthReport, Report,
     known::lock,
     member::{Cluster, Watched},
+    now,
 };
+
+/// How long a watch of a member whose probes succeed may fail before a person is told, in milliseconds: API servers
+/// restart, and load balancers before them cut connections.
+const PATIENCE: i64 = 30_000;
 
 impl Desk {
     /// Makes the report, and sends it if it differs from the one before.
     pub(super) fn tell(&mut self) {
         let mut findings = Vec::new();
-        let mut host = of_cluster(&self.host, None, &mut findings);
+        let mut host = of_cluster(&self.host, &Whose::Host, &mut findings);
         if !self.options.host_only {
             host.kinds.push(self.common.secrets.report());
         }
         let mut report = Report { host, ..Report::default() };
         for (name, member) in &self.members {
-            let mut of_member = of_cluster(&member.cluster, Some(name), &mut findings);
+            let object = ObjectKey::host(Kind::Cluster, &self.options.system_namespace, name);
+            let answers = matches!(member.monitor.outcome(), Some(ProbeOutcome::Ready));
+            let whose = Whose::Member { object: &object, answers };
+            let mut of_member = of_cluster(&member.cluster, &whose, &mut findings);
             of_member.misconfigured.clone_from(&member.misconfigured);
             if let Some(why) = &member.misconfigured {
-                let object = ObjectKey::host(Kind::Cluster, &self.options.system_namespace, name);
                 findings.push(Finding::new(FindingCode::Unreadable, why).about(object));
             }
             of_member.health = Some(self.health(member));
@@ -70,11 +78,22 @@ impl Desk {
     }
 }
 
-fn of_cluster(cluster: &Cluster, member: Option<&ClusterName>, findings: &mut Vec<Finding>) -> ClusterReport {
+/// Whose watches they are.
+enum Whose<'a> {
+    Host,
+    Member {
+        /// Its KubeFedCluster.
+        object: &'a ObjectKey,
+        /// True while its probes succeed.
+        answers: bool,
+    },
+}
+
+fn of_cluster(cluster: &Cluster, whose: &Whose<'_>, findings: &mut Vec<Finding>) -> ClusterReport {
     let kinds = cluster.watches.iter().map(|watched| {
         findings.extend(lock(&watched.known).findings().cloned());
         let report = watched.meter.report();
-        findings.extend(about_watch(watched, &report, member));
+        findings.extend(about_watch(watched, &report, whose));
         report
     });
     let kinds = kinds.collect();
@@ -82,13 +101,11 @@ fn of_cluster(cluster: &Cluster, member: Option<&ClusterName>, findings: &mut Ve
 }
 
 /// What is wrong with a watch, where a person has to do something about it.
-fn about_watch(
-    watched: &Watched,
-    report: &crate::kubernetes::KindReport,
-    member: Option<&ClusterName>,
-) -> Option<Finding> {
-    let place = member.map_or_else(|| "the host".to_owned(), |member| format!("member {member}"));
-    let object = format!("{} in {place}", report.name);
+fn about_watch(watched: &Watched, report: &crate::kubernetes::KindReport, whose: &Whose<'_>) -> Option<Finding> {
+    let object = match whose {
+        Whose::Host => format!("{} in the host", report.name),
+        Whose::Member { object, .. } => object.to_string(),
+    };
     if report.missing {
         let help = watched.wanted?;
         let message = "the API server does not have this kind, so nothing of it is known";
@@ -96,8 +113,19 @@ fn about_watch(
     }
     let error = report.error.as_ref().filter(|error| error.reason != "Gone")?;
     let stays = if report.synced { "what was last known stays" } else { "nothing of it is known in this run" };
-    let finding = Finding::new(FindingCode::Unreadable, format!("{}; {stays}", error.message)).about(object);
-    // A kind that may be missing may be forbidden too.
-    let optional = member.is_none() && watched.wanted.is_none();
-    Some(if optional { Finding { severity: Severity::Info, ..finding } } else { finding })
+    match whose {
+        Whose::Host => {
+            let finding = Finding::new(FindingCode::Unreadable, format!("{}; {stays}", error.message)).about(object);
+            // A kind that may be missing may be forbidden too.
+            let optional = watched.wanted.is_none();
+            Some(if optional { Finding { severity: Severity::Info, ..finding } } else { finding })
+        }
+        Whose::Member { answers, .. } => {
+            // What passes, and what the condition Ready says of the whole member, is not said of each kind.
+            let of_the_kind = matches!(error.reason, "Forbidden" | "NotFound" | "Refused" | "Garbage" | "TooLarge");
+            let lasts = now().0 - error.since.0 >= PATIENCE;
+            let message = format!("{} objects cannot be read: {}; {stays}", report.name, error.message);
+            (of_the_kind || (*answers && lasts)).then(|| Finding::new(FindingCode::Unreadable, message).about(object))
+        }
+    }
 }

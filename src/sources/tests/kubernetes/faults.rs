@@ -137,7 +137,9 @@ async fn a_kind_that_is_forbidden_is_a_finding_and_holds_up_nothing_else() {
     assert!(view.has(&web("us")));
     let report = view.report("a finding", |report| !report.findings.is_empty()).await;
     let finding = &report.findings[0];
-    assert_eq!(finding.object.as_deref(), Some("Ingress in member us"));
+    let cluster = format!("KubeFedCluster {}/us", crate::world::SYSTEM);
+    assert_eq!(finding.object.as_ref(), Some(&cluster));
+    assert!(finding.message.starts_with("Ingress objects"), "{}", finding.message);
     assert!(finding.message.contains("get, list and watch"), "{}", finding.message);
 }
 
