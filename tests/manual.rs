@@ -5,7 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may say what it expects")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
@@ -17,13 +17,20 @@ use std::{
 };
 
 use mcdns::{
-    admin::{self, Admin},
+    admin::{
+        self, Admin,
+        host_metrics::{collect_sources, collect_writer},
+    },
     federation::Federation,
     settings::{Flags, Settings},
 };
-use mcdns_control::join::objects::{HEALTH_PATHS, READ, READ_VERBS};
-use mcdns_core::{check::FindingCode, records::Options};
+use mcdns_control::{
+    EventCounts, Leadership, WriterReport,
+    join::objects::{HEALTH_PATHS, READ, READ_VERBS},
+};
+use mcdns_core::{check::FindingCode, model::Timestamp, records::Options};
 use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
+use mcdns_sources::kubernetes::{ClusterReport, HealthMode, HealthReport, KindReport, Report};
 use mcdns_state::HistoryLimits;
 
 /// Patience for an answer on the loopback interface.
@@ -211,6 +218,13 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     };
     server.counters().taps().set(None, Some(&dnstap)).expect("a thread");
     let admin = Admin::new(store, &server, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
+    // Others are there only where Kubernetes is observed.
+    let kind = KindReport { heard: Some(Timestamp(0)), ..KindReport::default() };
+    let host = ClusterReport { kinds: vec![kind], health: Some(health()), ..ClusterReport::default() };
+    let report = Report { host, ..Report::default() };
+    admin.metrics().add(move |families| collect_sources(&report, 0, families));
+    let writer = writer_report();
+    admin.metrics().add(move |families| collect_writer(&writer, families));
     let address = "127.0.0.1:0".parse().expect("an address");
     let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");
     let address = listener.local_addr().expect("an address");
@@ -237,6 +251,24 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let written: BTreeSet<String> = written.into_iter().filter(|cell| cell.starts_with("mcdns_")).collect();
     assert!(exposed.len() > 10, "{exposition}");
     assert_eq!(written, exposed);
+}
+
+fn health() -> HealthReport {
+    let (mode, why) = (HealthMode::Own, String::new());
+    HealthReport { mode, why, outcome: None, probed: None, written_counts: false }
+}
+
+fn writer_report() -> WriterReport {
+    WriterReport {
+        leadership: Leadership::Follower { holder: None },
+        waiting: [("answers", 0), ("refresh", 0), ("status", 0)],
+        in_flight: 0,
+        oldest: None,
+        writes: BTreeMap::from([(("status", "written"), 1)]),
+        stopped: Vec::new(),
+        problems: BTreeMap::new(),
+        events: EventCounts::default(),
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use mcdns_sources::kubernetes::{ClusterReport, Report};
 use super::families::Families;
 
 /// Appends what the watches tell. `now` is in milliseconds of Unix time.
-pub(crate) fn collect_sources(report: &Report, now: i64, families: &mut Families) {
+pub fn collect_sources(report: &Report, now: i64, families: &mut Families) {
     let members = report.members.iter().map(|(name, cluster)| (&**name, cluster));
     for (name, cluster) in std::iter::once(("(host)", &report.host)).chain(members) {
         collect_cluster(name, cluster, now, families);
@@ -39,7 +39,7 @@ fn collect_cluster(name: &str, cluster: &ClusterReport, now: i64, families: &mut
 }
 
 /// Appends what the writer tells.
-pub(crate) fn collect_writer(report: &WriterReport, families: &mut Families) {
+pub fn collect_writer(report: &WriterReport, families: &mut Families) {
     let leads = matches!(report.leadership, Leadership::Holder { .. });
     families.gauge("mcdns_leader", "1 while this replica holds the lease and writes").value(&[], u64::from(leads));
     let mut waiting = families.gauge("mcdns_writer_waiting", "Objects that wait to be compared or written, by urgency");

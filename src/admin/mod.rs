@@ -10,8 +10,8 @@
 //! | `/findings` | what is wrong, as JSON |
 //! | `POST /cordon/CLUSTER`, `DELETE /cordon/CLUSTER` | takes a cluster out of this replica's answers, or back, until the host speaks of it again |
 
-pub(crate) mod families;
-pub(crate) mod host_metrics;
+pub mod families;
+pub mod host_metrics;
 mod metrics;
 mod server_metrics;
 mod vitals;

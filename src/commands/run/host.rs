@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use mcdns_api::StandingKind;
 use mcdns_control::{
     Desired, Leadership, LeaseHandle, LeaseOptions, Notice, RecordObjects, Regarding, events, lease, record_objects,
@@ -84,7 +84,10 @@ impl Host {
     ) -> Result<Self> {
         let kubernetes = &settings.kubernetes;
         let (kubeconfig, context) = (kubernetes.kubeconfig.value.as_deref(), kubernetes.context.value.as_deref());
-        let client = host_client(kubeconfig, context).await?;
+        let client = host_client(kubeconfig, context).await.map_err(|error| {
+            let help = "name a federation directory (mcdns run DIR), or the host cluster (--kubeconfig FILE)";
+            anyhow!("{:#}\n  help: {help}", anyhow::Error::from(error))
+        })?;
         let options = Options {
             system_namespace: settings.system_namespace.value.clone(),
             selector: settings.member_selector.value.clone(),
