@@ -96,6 +96,38 @@ const ALERTS: &[Alert] = &[
         summary: "Secondaries do not acknowledge notifications",
         what_to_do: "The log names them; `mcdns lookup APEX SOA --server ADDR` shows their serial.",
     },
+    Alert {
+        name: "McdnsNoWriter",
+        expression: "max by (job) (mcdns_leader) == 0",
+        duration: "2m",
+        severity: "warning",
+        summary: "No replica holds the Lease: answers go on, and nothing is written",
+        what_to_do: "Look at the Lease `mcdns` in the system namespace, and at whether the host's API server answers.",
+    },
+    Alert {
+        name: "McdnsWriterBehind",
+        expression: "max by (job) (mcdns_writer_oldest_seconds) > 120",
+        duration: "5m",
+        severity: "warning",
+        summary: "Statuses or DNSEndpoints wait for long to be written",
+        what_to_do: "`mcdns_writes_total` by outcome tells what the API server says; Events on the objects name the next step.",
+    },
+    Alert {
+        name: "McdnsMemberUnread",
+        expression: "min by (job, cluster) (mcdns_source_synced) == 0",
+        duration: "10m",
+        severity: "warning",
+        summary: "A kind of objects of a cluster was never listed",
+        what_to_do: "`mcdns clusters` and the conditions of the KubeFedCluster say why.",
+    },
+    Alert {
+        name: "McdnsSomebodyElseWrites",
+        expression: "max by (job) (mcdns_writer_stopped) > 0",
+        duration: "5m",
+        severity: "warning",
+        summary: "Objects are not written because somebody else writes them too",
+        what_to_do: "Turn the DNS controllers of KubeFed off; Events name the objects and the writer.",
+    },
 ];
 
 /// `groups` of a file of rules, which is the `spec` of a `PrometheusRule` too.
