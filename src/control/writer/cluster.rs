@@ -95,9 +95,8 @@ fn object(key: &StandingKey, verdict: &Verdict, held: Option<&Condition>, before
         "conditions": [condition("Ready", &verdict.ready), condition("Offline", &verdict.offline)],
     });
     let kept = before.map(|standing| &standing.kept);
-    if let Some(held) = held_condition(held, before) {
-        let conditions = status["conditions"].as_array_mut();
-        conditions.into_iter().for_each(|conditions| conditions.push(held.clone()));
+    if let (Some(held), Some(conditions)) = (held_condition(held, before), status["conditions"].as_array_mut()) {
+        conditions.push(held);
     }
     let region = verdict.region.as_deref().or_else(|| kept.and_then(|kept| kept.region.as_deref()));
     if let Some(region) = region {

@@ -47,15 +47,14 @@ pub(super) async fn bring(shared: &Shared, domain: &NamespacedName) -> End {
 
 async fn bring_status(shared: &Shared, domain: &NamespacedName) -> End {
     let key = StandingKey { kind: StandingKind::DomainStatus, ..annotation_key(domain) };
-    let stood = {
+    {
         let state = shared.state();
         let is_gone = state.ledger.is_complete(key.kind) && state.ledger.standing(&key).is_none();
         let is_closed = state.no_domain_status.is_some_and(|until| Instant::now() < until);
         if is_gone || is_closed || !state.domains.contains_key(domain) {
             return End::Done(Duration::ZERO);
         }
-        state.ledger.standing(&key).is_some()
-    };
+    }
     let wanted = |before: Option<&Standing>| {
         let conditions = shared.state().domains.get(domain)?.clone();
         let is_held = conditions.iter().any(|one| one.kind == "Held");
@@ -76,7 +75,7 @@ async fn bring_status(shared: &Shared, domain: &NamespacedName) -> End {
         if *effect != Effect::None {
             tell_of_hold(shared, domain, &key, before.as_ref());
         }
-    } else if stood && shared.state().ledger.standing(&key).is_none() {
+    } else if matches!(applied.end, End::Done(_)) && shared.state().ledger.standing(&key).is_none() {
         return without_status(shared, &key).await;
     }
     applied.end
