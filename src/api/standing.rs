@@ -34,6 +34,8 @@ pub enum StandingKind {
     ClusterStatus,
     /// Annotations `mcdns.io/*` of a Domain.
     DomainAnnotations,
+    /// `status` of a Domain.
+    DomainStatus,
 }
 
 /// Identity of an object of which something stands in the host.
@@ -122,13 +124,14 @@ impl Standing {
 
 impl StandingKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ServiceRecordStatus,
         Self::IngressRecordStatus,
         Self::Endpoint,
         Self::ExternalDnsEndpoint,
         Self::ClusterStatus,
         Self::DomainAnnotations,
+        Self::DomainStatus,
     ];
 
     /// Whether it is the status of a record.
@@ -146,9 +149,10 @@ impl StandingKind {
 /// `null` where it is missing altogether.
 pub fn part(kind: StandingKind, object: &Value) -> Value {
     match kind {
-        StandingKind::ServiceRecordStatus | StandingKind::IngressRecordStatus | StandingKind::ClusterStatus => {
-            object.get("status").cloned().unwrap_or(Value::Null)
-        }
+        StandingKind::ServiceRecordStatus
+        | StandingKind::IngressRecordStatus
+        | StandingKind::ClusterStatus
+        | StandingKind::DomainStatus => object.get("status").cloned().unwrap_or(Value::Null),
         StandingKind::Endpoint | StandingKind::ExternalDnsEndpoint => {
             json!({"spec": object["spec"], "ownerReferences": object["metadata"]["ownerReferences"]})
         }
@@ -166,7 +170,10 @@ pub fn part(kind: StandingKind, object: &Value) -> Value {
 fn kept(kind: StandingKind, object: &Value) -> Kept {
     let status = &object["status"];
     match kind {
-        StandingKind::ServiceRecordStatus | StandingKind::IngressRecordStatus | StandingKind::ClusterStatus => {
+        StandingKind::ServiceRecordStatus
+        | StandingKind::IngressRecordStatus
+        | StandingKind::ClusterStatus
+        | StandingKind::DomainStatus => {
             let conditions = status["conditions"].as_array().into_iter().flatten();
             let mut kept = Kept {
                 conditions: conditions
@@ -196,7 +203,7 @@ fn kept(kind: StandingKind, object: &Value) -> Kept {
 
 /// The manager with the newest entry about that part.
 fn last_manager(kind: StandingKind, metadata: &Value) -> Option<String> {
-    let of_status = kind.is_record_status() || kind == StandingKind::ClusterStatus;
+    let of_status = kind.is_record_status() || matches!(kind, StandingKind::ClusterStatus | StandingKind::DomainStatus);
     let entries = metadata["managedFields"].as_array().into_iter().flatten();
     let about = entries.filter(|entry| {
         let fields = &entry["fieldsV1"];

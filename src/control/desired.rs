@@ -12,7 +12,7 @@ use mcdns_api::{
     ServiceDnsRecordStatus,
 };
 use mcdns_core::{
-    model::{Fact, Object, RecordKey, RecordKind},
+    model::{ClusterName, Fact, NamespacedName, Object, RecordKey, RecordKind},
     records::{ClusterEntry, EndpointRrset, Engine, RecordCondition},
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,27 @@ pub fn record_objects(engine: &Engine, key: &RecordKey, endpoint_groups: &[Strin
     });
     let endpoints = dns_endpoint(engine, key).map(|endpoint| in_groups(&endpoint, endpoint_groups).collect());
     Some(RecordObjects { record, endpoints: endpoints.unwrap_or_default(), warnings })
+}
+
+/// Conditions of every Domain, without times.
+pub fn domain_conditions(engine: &Engine) -> BTreeMap<NamespacedName, Vec<Condition>> {
+    let domains = engine.domain_conditions().into_iter();
+    domains.map(|(key, (object, own))| (key, own.iter().map(|one| condition(one, object)).collect())).collect()
+}
+
+/// Condition `Held` of the members of which something is held, without times.
+pub fn held_members(engine: &Engine) -> BTreeMap<ClusterName, Condition> {
+    let members = engine.held_members().into_iter();
+    // KubeFed's conditions of clusters have no `observedGeneration`.
+    let condition = |one: &RecordCondition| Condition {
+        last_transition_time: None,
+        message: one.message.clone(),
+        observed_generation: None,
+        reason: one.reason.to_owned(),
+        status: if one.status { "True" } else { "False" }.to_owned(),
+        kind: one.condition_type.to_owned(),
+    };
+    members.map(|(name, one)| (name, condition(&one))).collect()
 }
 
 /// Conflict and Degraded are bad when they are true, Accepted when it is not.

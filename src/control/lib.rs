@@ -38,7 +38,10 @@ pub mod tokens;
 pub mod unjoin;
 pub mod writer;
 
-pub use desired::{Desired, HostObject, RecordObjects, Warning, dns_endpoint, host_objects, record_objects};
+pub use desired::{
+    Desired, HostObject, RecordObjects, Warning, dns_endpoint, domain_conditions, held_members, host_objects,
+    record_objects,
+};
 pub use events::{EventCounts, Notice, Recorder, Regarding, recorder};
 pub use host::ApiError;
 pub use lease::{Leadership, LeaseHandle, LeaseOptions};

@@ -9,14 +9,16 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fs,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Result, anyhow};
-use mcdns_api::StandingKind;
+use mcdns_api::{Condition, StandingKind};
 use mcdns_control::{
-    Desired, Leadership, LeaseHandle, LeaseOptions, Notice, RecordObjects, Regarding, events, lease, record_objects,
+    Desired, Leadership, LeaseHandle, LeaseOptions, Notice, RecordObjects, Regarding, domain_conditions, events,
+    held_members, lease, record_objects,
     tokens::{self, SecretRef},
     writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions},
 };
@@ -50,6 +52,9 @@ pub(super) struct Host {
     system_namespace: String,
     /// The first batch was taken in.
     has_begun: bool,
+    /// Conditions that the writer has.
+    domains: BTreeMap<NamespacedName, Vec<Condition>>,
+    held: BTreeMap<ClusterName, Condition>,
 }
 
 /// What writes.
@@ -106,7 +111,16 @@ impl Host {
         source.adopt(known);
         let handle = Arc::new(source.spawn(batches));
         let reports = handle.reports();
-        Ok(Self { client, handle, reports, writing: None, system_namespace, has_begun: false })
+        Ok(Self {
+            client,
+            handle,
+            reports,
+            writing: None,
+            system_namespace,
+            has_begun: false,
+            domains: BTreeMap::new(),
+            held: BTreeMap::new(),
+        })
     }
 
     /// Begins to write, unless the settings say that nothing is written.
@@ -176,6 +190,23 @@ impl Host {
         if update.all_records {
             writer.touch(federation.engine().record_keys().cloned(), Urgency::Status);
         }
+    }
+
+    /// Hands over what changed of the conditions of Domains, and of what is held of members.
+    pub(super) fn tell_conditions(&mut self, federation: &Federation) {
+        let Some(Writing { writer, .. }) = &self.writing else { return };
+        let domains = domain_conditions(federation.engine());
+        let changes = changes(&self.domains, &domains);
+        if !changes.is_empty() {
+            writer.domains(changes);
+        }
+        self.domains = domains;
+        let held = held_members(federation.engine());
+        let changes = self::changes(&self.held, &held);
+        if !changes.is_empty() {
+            writer.held(changes);
+        }
+        self.held = held;
     }
 
     /// Tells what is wrong on the objects concerned. Records have conditions, and Events that follow from those, unless
@@ -291,6 +322,13 @@ impl Host {
         }
         drop(self.handle);
     }
+}
+
+/// What is new or different, and what is gone.
+fn changes<K: Ord + Clone, V: PartialEq + Clone>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>) -> Vec<(K, Option<V>)> {
+    let gone = before.keys().filter(|key| !now.contains_key(*key)).map(|key| (key.clone(), None));
+    let new = now.iter().filter(|(key, value)| before.get(*key) != Some(*value));
+    gone.chain(new.map(|(key, value)| (key.clone(), Some(value.clone())))).collect()
 }
 
 /// The object of the host that a finding is about, by the form that findings have: `Kind namespace/name`.

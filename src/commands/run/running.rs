@@ -76,7 +76,8 @@ impl Running {
                 "answers changed"
             );
         }
-        if !update.accepted.is_empty() || !update.changes.is_empty() {
+        // What is held is neither accepted nor a change, and has to be told all the same.
+        if !observations.is_empty() || !update.changes.is_empty() {
             self.tell_at.get_or_insert(Instant::now() + TELL);
         }
         if update.host_names_changed {
@@ -196,8 +197,10 @@ impl Running {
             for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
             }
-            if let Some(host) = &self.host {
+            let federation = Arc::clone(&self.federation);
+            if let Some(host) = &mut self.host {
                 host.tell(new);
+                host.tell_conditions(&federation.lock().unwrap_or_else(PoisonError::into_inner));
             }
             self.told = findings;
         }

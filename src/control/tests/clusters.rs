@@ -4,6 +4,7 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
+use mcdns_api::Condition;
 use mcdns_control::{
     Leadership, Notice, PublishedZone, Regarding, recorder,
     tokens::{
@@ -157,6 +158,82 @@ async fn a_domain_says_what_was_published_at_most_once_a_second() {
     stage.server.edit(DOMAIN, |domain| domain["metadata"]["annotations"] = json!({}));
     stage.idle(Duration::from_secs(2)).await;
     assert_eq!(stage.server.writes("domains").len(), writes + 1);
+}
+
+fn condition(kind: &str, status: &str, reason: &str) -> Condition {
+    Condition {
+        last_transition_time: None,
+        message: "said".to_owned(),
+        observed_generation: Some(1),
+        reason: reason.to_owned(),
+        status: status.to_owned(),
+        kind: kind.to_owned(),
+    }
+}
+
+/// `Ready=True (Served)` and so on.
+fn conditions(stage: &Stage, path: &str) -> Vec<String> {
+    let status = stage.server.get(path).expect("it")["status"].clone();
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let text = |one: &Value, field: &str| one[field].as_str().unwrap_or_default().to_owned();
+    conditions.map(|one| format!("{}={} ({})", text(one, "type"), text(one, "status"), text(one, "reason"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_domain_says_that_it_is_served_what_is_held_and_that_nothing_is_any_more() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    let ready = condition("Ready", "True", "Served");
+    let held = condition("Held", "True", "ManyObjectsGone");
+    stage.writer.domains(vec![(domain.clone(), Some(vec![ready.clone()]))]);
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(conditions(&stage, DOMAIN), ["Ready=True (Served)"]);
+    stage.writer.domains(vec![(domain.clone(), Some(vec![ready.clone(), held]))]);
+    let event = stage.until_event("ManyObjectsGone").await;
+    assert_eq!((&event["type"], &event["regarding"]["kind"]), (&json!("Warning"), &json!("Domain")));
+    assert_eq!(conditions(&stage, DOMAIN), ["Ready=True (Served)", "Held=True (ManyObjectsGone)"]);
+    stage.writer.domains(vec![(domain.clone(), Some(vec![ready.clone()]))]);
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(conditions(&stage, DOMAIN), ["Ready=True (Served)", "Held=False (NothingHeld)"]);
+    let writes = stage.server.writes("domains").len();
+    stage.writer.domains(vec![(domain, Some(vec![ready]))]);
+    stage.idle(Duration::from_hours(3)).await;
+    assert_eq!(stage.server.writes("domains").len(), writes, "nothing changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_whose_domains_have_no_status_is_told_so_once_and_left_alone() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    // As a CRD without the subresource answers: it names the object.
+    let missing = json!({"kind": "Status", "code": 404, "reason": "NotFound",
+        "details": {"name": "galactic", "kind": "domains"}});
+    stage.server.fail("domains/galactic/status", Fault::Status(404, missing, None), usize::MAX);
+    for reason in ["Served", "DomainShared", "Served", "DomainShared"] {
+        stage.writer.domains(vec![(domain.clone(), Some(vec![condition("Ready", "True", reason)]))]);
+        stage.idle(Duration::from_mins(1)).await;
+    }
+    let event = stage.until_event("KindMissing").await;
+    assert_eq!(event["regarding"]["kind"], "Lease");
+    assert_eq!(stage.server.writes("domains").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_of_a_member_stands_beside_its_health() {
+    let stage = stage();
+    stage.idle(Duration::from_secs(1)).await;
+    stage.writer.held(vec![("c1".into(), Some(condition("Held", "True", "ManyObjectsGone")))]);
+    stage.idle(Duration::from_secs(1)).await;
+    assert!(stage.server.writes("kubefedclusters").is_empty(), "its status may be somebody else's");
+    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000))]);
+    stage.idle(Duration::from_secs(1)).await;
+    let healthy = ["Ready=True (ClusterReady)", "Offline=False (ClusterReachable)"];
+    assert_eq!(conditions(&stage, CLUSTER), [healthy[0], healthy[1], "Held=True (ManyObjectsGone)"]);
+    stage.writer.held(vec![("c1".into(), None)]);
+    stage.idle(Duration::from_secs(1)).await;
+    assert_eq!(conditions(&stage, CLUSTER), [healthy[0], healthy[1], "Held=False (NothingHeld)"]);
 }
 
 fn secret(server: &ApiServer, expires: &str) {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mcdns_api::{Standing, StandingKey, StandingKind};
+use mcdns_api::{Condition, Standing, StandingKey, StandingKind};
 use mcdns_core::{
     health::{Verdict, VerdictCondition},
     model::{ClusterName, ConditionStatus, Timestamp},
@@ -18,6 +18,7 @@ use super::{
     jobs::{Cluster, End, Shared, Subject},
     ledger::Effect,
     queue::Class,
+    record::rfc3339_now,
 };
 use crate::Notice;
 
@@ -65,7 +66,8 @@ pub(super) async fn bring(shared: &Shared, cluster: &ClusterName) -> End {
         let written = state.clusters.get(cluster).and_then(|cluster| cluster.written);
         written.is_none_or(|written| written.elapsed() >= almost(shared.options.probe_refresh))
     };
-    let wanted = |before: Option<&Standing>| Some(object(&key, &verdict()?, before));
+    let held = || shared.state().held.get(cluster).cloned();
+    let wanted = |before: Option<&Standing>| Some(object(&key, &verdict()?, held().as_ref(), before));
     let stamp = |object: &mut Value, before: Option<&Standing>| {
         if let Some(verdict) = verdict() {
             stamp(object, &verdict, before);
@@ -88,11 +90,14 @@ pub(super) async fn bring(shared: &Shared, cluster: &ClusterName) -> End {
 }
 
 /// The object without times.
-fn object(key: &StandingKey, verdict: &Verdict, before: Option<&Standing>) -> Value {
+fn object(key: &StandingKey, verdict: &Verdict, held: Option<&Condition>, before: Option<&Standing>) -> Value {
     let mut status = json!({
         "conditions": [condition("Ready", &verdict.ready), condition("Offline", &verdict.offline)],
     });
     let kept = before.map(|standing| &standing.kept);
+    if let (Some(held), Some(conditions)) = (held_condition(held, before), status["conditions"].as_array_mut()) {
+        conditions.push(held);
+    }
     let region = verdict.region.as_deref().or_else(|| kept.and_then(|kept| kept.region.as_deref()));
     if let Some(region) = region {
         status["region"] = json!(region);
@@ -110,6 +115,16 @@ fn object(key: &StandingKey, verdict: &Verdict, before: Option<&Standing>) -> Va
         "metadata": {"namespace": key.namespace, "name": key.name},
         "status": status,
     })
+}
+
+/// Condition `Held` as it is written: True, or False where it stood before, so that a person sees the end of it.
+pub(super) fn held_condition(held: Option<&Condition>, before: Option<&Standing>) -> Option<Value> {
+    let one = |status: &str, reason: &str, message: &str| json!({"type": "Held", "status": status, "reason": reason, "message": message});
+    if let Some(held) = held {
+        return Some(one(&held.status, &held.reason, &held.message));
+    }
+    let stood = before.is_some_and(|standing| standing.kept.conditions.iter().any(|one| one.kind == "Held"));
+    stood.then(|| one("False", "NothingHeld", "nothing is held"))
 }
 
 fn condition(kind: &str, condition: &VerdictCondition) -> Value {
@@ -130,8 +145,13 @@ fn stamp(object: &mut Value, verdict: &Verdict, before: Option<&Standing>) {
         let kept = before.into_iter().flat_map(|standing| &standing.kept.conditions);
         let mut kept = kept.filter(|one| condition["type"] == one.kind.as_str());
         let since = kept.find(|one| condition["status"] == one.status.as_str()).and_then(|one| one.since.clone());
-        let verdict_since = if condition["type"] == "Ready" { verdict.ready.since } else { verdict.offline.since };
-        condition["lastTransitionTime"] = json!(since.unwrap_or_else(|| rfc3339(verdict_since)));
+        let new = || match condition["type"].as_str() {
+            Some("Ready") => rfc3339(verdict.ready.since),
+            Some("Offline") => rfc3339(verdict.offline.since),
+            _ => rfc3339_now(),
+        };
+        let since = since.unwrap_or_else(new);
+        condition["lastTransitionTime"] = json!(since);
         condition["lastProbeTime"] = json!(rfc3339(verdict.probed));
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mcdns_api::{Standing, StandingKey, StandingKind, standing};
+use mcdns_api::{Condition, Standing, StandingKey, StandingKind, standing};
 use mcdns_core::{
     health::Verdict,
     model::{ClusterName, NamespacedName},
@@ -53,6 +53,12 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) clusters: HashMap<ClusterName, Cluster>,
     pub(super) zones: HashMap<NamespacedName, PublishedZone>,
+    /// Condition `Held` of members.
+    pub(super) held: HashMap<ClusterName, Condition>,
+    /// Conditions of Domains, without times.
+    pub(super) domains: HashMap<NamespacedName, Vec<Condition>>,
+    /// Domains have no status there; not to be tried again before that.
+    pub(super) no_domain_status: Option<Instant>,
     /// Kinds that cannot be written, until when they are not tried again.
     closed: HashMap<StandingKind, Instant>,
     pub(super) writes: BTreeMap<(&'static str, &'static str), u64>,
@@ -292,7 +298,7 @@ impl Shared {
     }
 
     /// The Lease stands for the program itself.
-    fn lease(&self) -> Regarding {
+    pub(super) fn lease(&self) -> Regarding {
         Regarding {
             api_version: "coordination.k8s.io/v1".to_owned(),
             kind: "Lease".to_owned(),
@@ -309,7 +315,7 @@ impl Shared {
             StandingKind::IngressRecordStatus => "IngressDNSRecord",
             StandingKind::Endpoint | StandingKind::ExternalDnsEndpoint => "DNSEndpoint",
             StandingKind::ClusterStatus => "KubeFedCluster",
-            StandingKind::DomainAnnotations => "Domain",
+            StandingKind::DomainAnnotations | StandingKind::DomainStatus => "Domain",
         };
         Regarding {
             api_version: format!("{}/{}", resource.group, resource.version),
@@ -375,9 +381,10 @@ impl State {
 pub(super) fn place(key: &StandingKey) -> Place<'_> {
     let object = Place::object(resource(key.kind), &key.namespace, &key.name);
     match key.kind {
-        StandingKind::ServiceRecordStatus | StandingKind::IngressRecordStatus | StandingKind::ClusterStatus => {
-            object.sub("status")
-        }
+        StandingKind::ServiceRecordStatus
+        | StandingKind::IngressRecordStatus
+        | StandingKind::ClusterStatus
+        | StandingKind::DomainStatus => object.sub("status"),
         StandingKind::Endpoint | StandingKind::ExternalDnsEndpoint | StandingKind::DomainAnnotations => object,
     }
 }
@@ -389,7 +396,7 @@ pub(super) fn resource(kind: StandingKind) -> Resource {
         StandingKind::Endpoint => ENDPOINTS,
         StandingKind::ExternalDnsEndpoint => EXTERNAL_DNS_ENDPOINTS,
         StandingKind::ClusterStatus => CLUSTERS,
-        StandingKind::DomainAnnotations => DOMAINS,
+        StandingKind::DomainAnnotations | StandingKind::DomainStatus => DOMAINS,
     }
 }
 
@@ -402,5 +409,6 @@ pub(super) fn label(kind: StandingKind) -> &'static str {
         StandingKind::ExternalDnsEndpoint => "externaldns_dnsendpoint",
         StandingKind::ClusterStatus => "kubefedcluster_status",
         StandingKind::DomainAnnotations => "domain_annotation",
+        StandingKind::DomainStatus => "domain_status",
     }
 }

@@ -1,7 +1,7 @@
 //! Brings what stands in the host to what is wanted, while this replica holds the lease.
 //!
 //! ```text
-//!   touch, stands, verdicts, publish       (keys and newest values; never blocks)
+//!   touch, stands, verdicts, held, domains, publish       (keys and newest values; never blocks)
 //!        │
 //!        ▼
 //!      Inbox ──► Ledger: what stands, what was written
@@ -45,7 +45,7 @@ use std::{
 };
 
 use kube::Client;
-use mcdns_api::{Standing, StandingChange, StandingKey, StandingKind};
+use mcdns_api::{Condition, Standing, StandingChange, StandingKey, StandingKind};
 use mcdns_core::{
     health::Verdict,
     model::{ClusterName, NamespacedName, RecordKey},
@@ -139,7 +139,9 @@ struct Mail {
     standings: HashMap<StandingKey, Option<Standing>>,
     complete: Vec<StandingKind>,
     verdicts: HashMap<ClusterName, Verdict>,
+    held: HashMap<ClusterName, Option<Condition>>,
     published: HashMap<NamespacedName, PublishedZone>,
+    domains: HashMap<NamespacedName, Option<Vec<Condition>>>,
     stop: bool,
 }
 
@@ -189,6 +191,17 @@ impl WriterHandle {
         self.inbox.put(|mail| mail.verdicts.extend(verdicts));
     }
 
+    /// Condition `Held` of members, where that changed; none where nothing is held any more. It is written beside the
+    /// verdict, so not where somebody else maintains the status.
+    pub fn held(&self, changes: Vec<(ClusterName, Option<Condition>)>) {
+        self.inbox.put(|mail| mail.held.extend(changes));
+    }
+
+    /// Conditions of Domains without times, where they changed; none of a Domain that is gone.
+    pub fn domains(&self, changes: Vec<(NamespacedName, Option<Vec<Condition>>)>) {
+        self.inbox.put(|mail| mail.domains.extend(changes));
+    }
+
     /// What zones were published as.
     pub fn publish(&self, zones: Vec<PublishedZone>) {
         self.inbox.put(|mail| mail.published.extend(zones.into_iter().map(|zone| (zone.domain.clone(), zone))));
@@ -217,9 +230,10 @@ impl WriterHandle {
 
 impl Mail {
     fn is_empty(&self) -> bool {
-        let Self { touched, standings, complete, verdicts, published, stop } = self;
+        let Self { touched, standings, complete, verdicts, held, published, domains, stop } = self;
         let nothing = touched.is_empty() && standings.is_empty() && complete.is_empty();
-        nothing && verdicts.is_empty() && published.is_empty() && !stop
+        let no_status = verdicts.is_empty() && held.is_empty() && domains.is_empty();
+        nothing && no_status && published.is_empty() && !stop
     }
 }
 

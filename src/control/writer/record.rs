@@ -36,7 +36,7 @@ pub(super) fn record_of(key: &StandingKey) -> Option<RecordKey> {
             let service = key.name.strip_prefix("service-").map(|name| (RecordKind::Service, name));
             service.or_else(|| key.name.strip_prefix("ingress-").map(|name| (RecordKind::Ingress, name)))?
         }
-        StandingKind::ClusterStatus | StandingKind::DomainAnnotations => return None,
+        StandingKind::ClusterStatus | StandingKind::DomainAnnotations | StandingKind::DomainStatus => return None,
     };
     let name = NamespacedName { namespace: key.namespace.as_str().into(), name: name.into() };
     Some(RecordKey { kind, name })
@@ -122,7 +122,7 @@ async fn bring_status(shared: &Shared, key: &RecordKey, objects: &RecordObjects)
 }
 
 /// Each condition keeps the time of its last transition as long as its status stays.
-fn stamp_transitions(object: &mut Value, before: Option<&Standing>) {
+pub(super) fn stamp_transitions(object: &mut Value, before: Option<&Standing>) {
     let now = rfc3339_now();
     let conditions = object["status"]["conditions"].as_array_mut().into_iter().flatten();
     for condition in conditions {

@@ -158,7 +158,8 @@ impl Run {
         let left_behind: BTreeSet<RecordKey> = state.ledger.keys().filter_map(record::record_of).collect();
         let records = records.into_iter().chain(left_behind).map(Task::Record);
         let clusters = state.clusters.keys().cloned().map(Task::Cluster);
-        let zones = state.zones.keys().cloned().map(Task::Domain);
+        let zones: BTreeSet<&NamespacedName> = state.zones.keys().chain(state.domains.keys()).collect();
+        let zones = zones.into_iter().cloned().map(Task::Domain);
         // Few, and others look at them.
         let few: Vec<Task> = clusters.chain(zones).collect();
         drop(state);
@@ -175,7 +176,7 @@ impl Run {
         if mail.is_empty() {
             return false;
         }
-        let Mail { touched, standings, complete, verdicts, published, stop } = mail;
+        let Mail { touched, standings, complete, verdicts, held, published, domains, stop } = mail;
         let now = Instant::now();
         self.stopping |= stop;
         let shared = self.shared.clone();
@@ -187,7 +188,7 @@ impl Run {
             }
             let task = match key.kind {
                 StandingKind::ClusterStatus => Some(Task::Cluster(key.name.as_str().into())),
-                StandingKind::DomainAnnotations => Some(Task::Domain(NamespacedName {
+                StandingKind::DomainAnnotations | StandingKind::DomainStatus => Some(Task::Domain(NamespacedName {
                     namespace: key.namespace.as_str().into(),
                     name: key.name.as_str().into(),
                 })),
@@ -215,6 +216,20 @@ impl Run {
                 Some(Class::Answers)
             };
             wanted.extend(class.map(|class| (Task::Cluster(name), class)));
+        }
+        for (name, condition) in held {
+            match condition {
+                Some(condition) => state.held.insert(name.clone(), condition),
+                None => state.held.remove(&name),
+            };
+            wanted.push((Task::Cluster(name), Class::Answers));
+        }
+        for (domain, conditions) in domains {
+            match conditions {
+                Some(conditions) => state.domains.insert(domain.clone(), conditions),
+                None => state.domains.remove(&domain),
+            };
+            wanted.push((Task::Domain(domain), Class::Status));
         }
         for (domain, zone) in published {
             state.zones.insert(domain.clone(), zone);

@@ -28,7 +28,7 @@ impl Engine {
         findings.extend(self.conflict_findings());
         findings.extend(self.foreign.findings().cloned());
         findings.extend(self.foreign_conflict_findings());
-        findings.extend(self.holds.findings());
+        findings.extend(self.holds.findings(&self.options.system_namespace));
         if self.model.clusters.is_empty() && self.records.is_empty() && self.zones.list.is_empty() {
             findings.push(
                 Finding::new(FindingCode::EmptyFederation, "there is no KubeFedCluster, no Domain and no record")

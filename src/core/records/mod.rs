@@ -24,6 +24,7 @@ mod compose;
 mod compute;
 mod cordon;
 mod digest;
+mod domains;
 mod endpoints;
 mod engine;
 mod explain;

@@ -180,6 +180,12 @@ impl ObjectSink {
                 self.news.status_writers.push((key.name.clone(), standing.manager.clone()));
             }
             self.news.standings.push(StandingChange { key: standing::key_of(kind, key), standing: Some(standing) });
+            // Two parts of a Domain are written.
+            if kind == StandingKind::DomainAnnotations {
+                let status = StandingKind::DomainStatus;
+                let standing = standing::read(text, status).map(|(standing, _)| standing);
+                self.news.standings.push(StandingChange { key: standing::key_of(status, key), standing });
+            }
         }
         made
     }
@@ -272,6 +278,10 @@ impl News {
     fn gone(&mut self, key: ObjectKey, slot: &Slot, standing: Option<StandingKind>) {
         if let Some(kind) = standing.filter(|_| slot.standing.is_some()) {
             self.standings.push(StandingChange { key: standing::key_of(kind, &key), standing: None });
+            if kind == StandingKind::DomainAnnotations {
+                let key = standing::key_of(StandingKind::DomainStatus, &key);
+                self.standings.push(StandingChange { key, standing: None });
+            }
         }
         if key.kind == Kind::Cluster {
             self.clusters.push((key.name.clone(), None));

@@ -463,7 +463,9 @@ impl<S: Sink> Reader<'_, S> {
         (place.version, place.proven, place.unpaged) = (Some(version), true, false);
         self.meter.synced(&self.resource.choices[place.choice].path, now());
         place.succeeded(&self.resource.name);
-        self.settle(place).await;
+        // Also where the desk waits no more: that a kind could not be read was told in the same way.
+        place.settled = true;
+        self.sender.settle().await;
     }
 
     async fn settle(&self, place: &mut Place) {

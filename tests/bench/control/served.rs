@@ -68,9 +68,6 @@ struct Served {
     host: ApiServer,
     members: BTreeMap<String, ApiServer>,
     kubeconfig: PathBuf,
-    /// Where the host is.
-    address: SocketAddr,
-    authority: Authority,
     /// Where the objects were written to, and where mcdns keeps its state.
     folder: tempfile::TempDir,
     /// Serves for as long as it is there.
@@ -274,7 +271,7 @@ impl Served {
         let address = serve(&runtime, &host, acceptor)?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, config(address, &authority).to_string())?;
-        Ok(Self { federation, host, members, kubeconfig, address, authority, folder, _runtime: runtime })
+        Ok(Self { federation, host, members, kubeconfig, folder, _runtime: runtime })
     }
 
     /// What was written to the host so far, without what is written because time goes by: leases, and the times of the

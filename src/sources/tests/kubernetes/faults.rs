@@ -144,6 +144,20 @@ async fn a_kind_that_is_forbidden_is_a_finding_and_holds_up_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_member_counts_as_observed_as_soon_as_what_was_forbidden_is_allowed() {
+    let world = World::new(&["us"]);
+    let member = world.member("us");
+    member.put(service("web", "192.0.2.1"));
+    member.fail("/endpointslices", Fault::Status(403));
+    let mut view = world.observe();
+    view.next().await;
+    let observed = ObjectKey::observed_member(&"us".into());
+    assert!(!view.has(&observed));
+    member.mend();
+    view.until("it is observed", |view| view.has(&observed)).await;
+}
+
+#[tokio::test]
 async fn a_secret_that_is_missing_is_told_with_the_next_step() {
     let world = World::new(&["us"]);
     world.host.delete("secrets", crate::world::SYSTEM, "us-token");
