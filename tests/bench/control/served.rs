@@ -68,6 +68,11 @@ struct Served {
     host: ApiServer,
     members: BTreeMap<String, ApiServer>,
     kubeconfig: PathBuf,
+    /// Where the host is, for those who ask it themselves.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask the host"))]
+    address: SocketAddr,
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask the host"))]
+    authority: Authority,
     /// Where the objects were written to, and where mcdns keeps its state.
     folder: tempfile::TempDir,
     /// Serves for as long as it is there.
@@ -271,7 +276,7 @@ impl Served {
         let address = serve(&runtime, &host, acceptor)?;
         let kubeconfig = folder.path().join("kubeconfig");
         fs::write(&kubeconfig, config(address, &authority).to_string())?;
-        Ok(Self { federation, host, members, kubeconfig, folder, _runtime: runtime })
+        Ok(Self { federation, host, members, kubeconfig, address, authority, folder, _runtime: runtime })
     }
 
     /// What was written to the host so far, without what is written because time goes by: leases, and the times of the
