@@ -7,11 +7,11 @@
 //!            └───── /readyz ─────────────────────────────────────┘
 //! ```
 //!
-//! Each resource of each cluster is one task ([`watch`]) that trims what comes at once to facts ([`known`]); one desk
-//! gathers them ([`desk`]), in the order in which they came. What counts:
+//! Each resource of each cluster is one task (`watch.rs`) that trims what comes at once to facts (`known.rs`); one desk
+//! gathers them (`desk.rs`), in the order in which they came. What counts:
 //!
 //! * "Cannot be read" is never "empty": an object goes by a deletion that the server tells of, by its absence from a
-//!   complete list, or with its cluster. Faults of any kind ([`fault`]) leave everything as it is.
+//!   complete list, or with its cluster. Faults of any kind (`fault.rs`) leave everything as it is.
 //! * A member that is slow, hangs or answers nonsense delays nobody: it has tasks, connections and limits of its own,
 //!   and everything that is waited for has a time.
 //! * Nothing is written, and no credentials are kept or logged. Secrets are read by name when a member's client is made; the
