@@ -76,19 +76,21 @@ async fn bring_status(shared: &Shared, domain: &NamespacedName) -> End {
             tell_of_hold(shared, domain, &key, before.as_ref());
         }
     } else if matches!(applied.end, End::Done(_)) && shared.state().ledger.standing(&key).is_none() {
-        return without_status(shared, &key).await;
+        return without_status(shared, domain).await;
     }
     applied.end
 }
 
 /// A status could not be written to, since there is no such thing: the Domain is gone, or Domains have none there.
-async fn without_status(shared: &Shared, key: &StandingKey) -> End {
-    if let Err(error) = shared.read(key).await {
-        shared.failed(key, &error);
+async fn without_status(shared: &Shared, domain: &NamespacedName) -> End {
+    // The object itself, since nothing can be read either where there is no subresource.
+    let key = annotation_key(domain);
+    if let Err(error) = shared.read(&key).await {
+        shared.failed(&key, &error);
         return End::Failed(error);
     }
     let mut state = shared.state();
-    if state.ledger.standing(key).is_none() {
+    if state.ledger.standing(&key).is_none() {
         return End::Done(Duration::ZERO);
     }
     let was_known = state.no_domain_status.replace(Instant::now() + shared.options.recheck).is_some();
