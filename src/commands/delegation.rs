@@ -89,7 +89,7 @@ pub(super) async fn check(
 
 /// What a snapshot says of the zone, where it has it.
 pub(super) fn in_snapshot(apex: &OwnerName, snapshot: &Snapshot) -> Option<ZoneSays> {
-    let Zone::Authoritative(zone) = snapshot.zone(apex)?;
+    let zone = snapshot.authoritative(apex)?;
     Some(says(apex, |name| zone.entry(name)))
 }
 

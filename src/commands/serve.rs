@@ -155,7 +155,7 @@ impl Files {
     }
 
     fn zone(&self, apex: &OwnerName) -> Option<&Arc<AuthoritativeZone>> {
-        self.snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+        self.snapshot.authoritative(apex)
     }
 
     /// Follows what a file gives now, after the zone that it gave before: that one, or what was served before the

@@ -184,7 +184,8 @@ impl Federation {
             let next = self.engine.snapshot();
             zones.extend(next.zones().map(Zone::apex).cloned());
             changed.extend(zones.iter().filter(|apex| is_other(&served, next, apex)).cloned());
-            removed.extend(served.zones().map(Zone::apex).filter(|apex| next.zone(apex).is_none()).cloned());
+            let served = served.zones().filter_map(Zone::authoritative).map(|zone| zone.apex());
+            removed.extend(served.filter(|apex| next.zone(apex).is_none()).cloned());
         }
         self.set_serials(&mut update, &zones, &changed)?;
         self.record_differences(&update, &zones, &removed, lag);
@@ -351,7 +352,7 @@ impl Federation {
 }
 
 fn authoritative<'s>(snapshot: &'s Snapshot, apex: &OwnerName) -> Option<&'s Arc<AuthoritativeZone>> {
-    snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+    snapshot.authoritative(apex)
 }
 
 /// True if a zone that is served holds something else in the next snapshot.

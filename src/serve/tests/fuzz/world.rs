@@ -238,7 +238,7 @@ fn served(zones: &[(&str, &str)], history: &TransferHistory) -> Served {
 }
 
 fn zone_of(snapshot: &Snapshot, apex: &OwnerName) -> Arc<AuthoritativeZone> {
-    let Zone::Authoritative(zone) = snapshot.zone(apex).expect("the zone");
+    let zone = snapshot.authoritative(apex).expect("the zone");
     Arc::clone(zone)
 }
 
