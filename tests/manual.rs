@@ -21,6 +21,7 @@ use mcdns::{
     federation::Federation,
     settings::{Flags, Settings},
 };
+use mcdns_control::join::objects::{HEALTH_PATHS, READ, READ_VERBS};
 use mcdns_core::{check::FindingCode, records::Options};
 use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
 use mcdns_state::HistoryLimits;
@@ -70,6 +71,37 @@ fn the_table_of_findings_is_that_of_the_code() {
         return;
     }
     assert_eq!(written, table, "run UPDATE_GOLDENS=1 cargo test --test manual");
+}
+
+#[test]
+fn the_permissions_of_the_manual_are_those_that_join_gives() {
+    let text = read(&page("members.md"));
+    let (_, written, _) = marked(&text, "generated: permissions");
+    let code = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>();
+    let mut table = "| where | what | verbs |\n|---|---|---|\n".to_owned();
+    for (groups, resources) in READ {
+        let of = match groups {
+            [""] => String::new(),
+            groups => format!(" of {}", code(groups).join(" and ")),
+        };
+        let (what, verbs) = (code(resources).join(", "), READ_VERBS.join(", "));
+        writeln!(table, "| everywhere | {what}{of} | {verbs} |").expect("a string takes it");
+    }
+    writeln!(table, "| paths | {} | get |", code(HEALTH_PATHS).join(", ")).expect("a string takes it");
+    table.push_str("| system namespace | `serviceaccounts/token` of its own ServiceAccount | create |\n");
+    assert_eq!(written, table);
+}
+
+#[test]
+fn every_flag_of_join_is_in_the_manual() {
+    let text = read(&page("members.md"));
+    let mut command = <mcdns::args::Arguments as clap::CommandFactory>::command();
+    let join = command.find_subcommand_mut("join").expect("the command");
+    for argument in join.get_arguments().filter(|argument| !argument.is_global_set()) {
+        if let Some(flag) = argument.get_long().filter(|flag| !["output", "help"].contains(flag)) {
+            assert!(text.contains(&format!("`--{flag}")), "--{flag} is not in the manual");
+        }
+    }
 }
 
 #[test]
@@ -129,6 +161,36 @@ fn the_settings_example_is_accepted_and_no_key_is_left_out() {
         let last = key.rsplit('.').next().expect("a part");
         assert!(yaml.contains(&format!("{last}:")), "the example does not have {key}");
     }
+}
+
+#[test]
+fn the_settings_that_the_chart_renders_are_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let goldens = fs::read_dir(top().join("tests/golden/chart")).expect("goldens");
+    let mut accepted = 0;
+    for golden in goldens {
+        let golden = golden.expect("an entry").path();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&read(&golden)).expect("YAML");
+        let texts = objects.iter().filter_map(|object| object["data"]["settings.yaml"].as_str());
+        let [text] = texts.collect::<Vec<_>>()[..] else { panic!("{}: one settings file", golden.display()) };
+        let file = folder.path().join("settings.yaml");
+        fs::write(&file, text).expect("written");
+        match Settings::resolve(Some(&file), std::iter::empty(), &Flags::default()) {
+            Ok(settings) => {
+                assert!(settings.state_dir.value.is_some(), "{}", golden.display());
+                accepted += 1;
+            }
+            // Files that a Secret brings are not here.
+            Err(refused) => {
+                let text = refused.to_string();
+                let errors = text.lines().filter(|line| line.contains("error["));
+                let odd: Vec<_> =
+                    errors.filter(|line| !line.contains("/etc/mcdns/") && !line.contains("kubeconfig")).collect();
+                assert!(odd.is_empty(), "{}: {odd:?}", golden.display());
+            }
+        }
+    }
+    assert!(accepted >= 3, "{accepted} settings files are too few");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

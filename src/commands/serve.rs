@@ -59,6 +59,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         findings.extend(files.load(path)?);
     }
     let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
+    store.transfers().set_limits(settings.transfer_limits);
     for path in paths {
         findings.extend(files.follow(path, None, store.transfers(), &mut kept));
     }
@@ -67,7 +68,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     if files.zones.is_empty() {
         bail!("no file gives a zone that can be served");
     }
-    let mut reload = Reload::new(settings);
+    let mut reload = Reload::new(settings, store.transfers());
     let (successor, mut wishes) = mpsc::channel(1);
     let mut answering = opening.start(settings, &store, reload.policy(), Successor(successor))?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();

@@ -23,7 +23,7 @@ use anyhow::Result;
 use mcdns_core::{
     answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     dns::{OwnerName, Serial},
-    model::{Object, ObjectKey, Observation, Timestamp},
+    model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_serve::SnapshotStore;
@@ -33,6 +33,8 @@ use shared::Shared;
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
+/// Note under which it keeps what was asked of this replica about cordons.
+const CORDONS_NOTE: &str = "cordons";
 
 /// An engine with everything that its results go to.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub struct Federation {
     /// The same, from before what was known is computed: that is on disk already, but may have a new serial.
     differences: Option<Arc<StateDirectory>>,
     memory: serde_json::Value,
+    /// What was asked about cordons, as it is noted.
+    cordons: BTreeMap<ClusterName, bool>,
     /// Zones that have a serial.
     started: BTreeSet<OwnerName>,
     /// Zones that had one and are gone.
@@ -70,6 +74,7 @@ impl Federation {
             state: None,
             differences: None,
             memory: serde_json::Value::Null,
+            cordons: BTreeMap::new(),
             started: BTreeSet::new(),
             gone: BTreeSet::new(),
             published: BTreeMap::new(),
@@ -115,6 +120,17 @@ impl Federation {
                 .collect();
             self.observe(&known)?;
         }
+        if let Some(note) = notes.get(CORDONS_NOTE) {
+            // After what was known: that is no word of the host that would overrule it.
+            match serde_json::from_value::<BTreeMap<ClusterName, bool>>(note.clone()) {
+                Ok(asked) => {
+                    self.cordons.clone_from(&asked);
+                    let update = self.engine.remember_cordons(asked, Some(now()));
+                    self.publish(update, BTreeSet::new(), false)?;
+                }
+                Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
+            }
+        }
         self.state = Some(state);
         Ok(objects)
     }
@@ -149,6 +165,21 @@ impl Federation {
         let lags = self.lags();
         let update = self.engine.observe(observations, Some(now()));
         self.publish(update, BTreeSet::new(), lags)
+    }
+
+    /// Cordons a cluster for this replica alone, or takes its cordon back, until the host speaks of it again; none if the
+    /// host does not know the cluster.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn ask_cordon(&mut self, cluster: &ClusterName, cordoned: bool) -> Result<Option<Update>> {
+        if !self.engine.clusters().any(|(known, _)| known == cluster) {
+            return Ok(None);
+        }
+        let lags = self.lags();
+        let update = self.engine.ask_cordon(cluster, cordoned, Some(now()));
+        self.publish(update, BTreeSet::new(), lags).map(Some)
     }
 
     /// Replaces what is set, for instance when a master file changed.
@@ -202,6 +233,10 @@ impl Federation {
             if memory != self.memory {
                 state.record_note(MEMORY_NOTE, memory.clone());
                 self.memory = memory;
+            }
+            if *self.engine.asked_cordons() != self.cordons {
+                self.cordons.clone_from(self.engine.asked_cordons());
+                state.record_note(CORDONS_NOTE, serde_json::to_value(&self.cordons)?);
             }
         }
         Ok(update)

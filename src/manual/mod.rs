@@ -12,6 +12,8 @@
 //! | [Findings](findings) | what does this message mean |
 //! | [Settings](settings) | what can be set, where, and what wins |
 //! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
+//! | [Members](members) | how does a cluster get in, out, and out of the answers for an hour |
+//! | [Installing](install) | how does it get into a cluster, and how do clients find it |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
@@ -28,6 +30,8 @@ macro_rules! page {
         #[doc = "[findings]: crate::manual::findings"]
         #[doc = "[settings]: crate::manual::settings"]
         #[doc = "[commands]: crate::manual::commands"]
+        #[doc = "[members]: crate::manual::members"]
+        #[doc = "[install]: crate::manual::install"]
         #[doc = "[operation]: crate::manual::operation"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
         #[doc = "[decisions]: crate::manual::decisions"]
@@ -44,6 +48,8 @@ page!(federation_directory, "federation-directory.md");
 page!(findings, "findings.md");
 page!(settings, "settings.md");
 page!(commands, "commands.md");
+page!(members, "members.md");
+page!(install, "install.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 

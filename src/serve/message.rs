@@ -8,26 +8,11 @@ use mcdns_core::{
 use crate::{
     edns::ReplyOptions,
     request::{CLASS_IN, Edns, HEADER, Question},
+    wire::{AA, CD, FARTHEST, OPCODE, OPT, QR, RD, RECORD_HEAD, TC},
 };
-
-/// Octets of an OPT record without options.
-const OPT: usize = 11;
-/// The highest octet that a compression pointer reaches (RFC 1035 section 4.1.4).
-pub(crate) const FARTHEST: usize = 0x3fff;
-/// Type, class, TTL and RDLENGTH of a record.
-const RECORD_HEAD: usize = 10;
 
 /// Octets of one character string (RFC 1035 section 3.3).
 const LONGEST_STRING: usize = 255;
-
-/// Header bits of the third octet (RFC 1035 section 4.1.1).
-pub(crate) const QR: u8 = 0x80;
-const AA: u8 = 0x04;
-pub(crate) const TC: u8 = 0x02;
-const RD: u8 = 0x01;
-/// Of the fourth.
-const CD: u8 = 0x10;
-pub(crate) const OPCODE: u8 = 0x78;
 
 /// QDCOUNT 1 among the four counts of the header.
 const ONE_QUESTION: u64 = 1 << 48;

@@ -13,6 +13,7 @@
 
 pub mod directory;
 pub mod hosts;
+pub mod kubernetes;
 pub mod objects;
 pub mod resolution;
 pub mod resolver;

@@ -116,6 +116,8 @@ finding_codes! {
     ClusterUnobserved = "cluster-unobserved", Error;
     /// A cluster that is not Ready.
     ClusterUnready = "cluster-unready", Warning;
+    /// A cluster that a person has taken out of all answers.
+    ClusterCordoned = "cluster-cordoned", Info;
     /// A cluster without a usable region or availability zone; the levels concerned are missing.
     LocalityMissing = "locality-missing", Warning;
     /// A placement names a cluster that does not exist.

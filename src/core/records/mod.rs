@@ -22,6 +22,7 @@ mod claims;
 mod clusters;
 mod compose;
 mod compute;
+mod cordon;
 mod digest;
 mod endpoints;
 mod engine;
@@ -37,6 +38,7 @@ mod wire;
 mod zones;
 
 pub use clusters::ClusterState;
+pub use cordon::CORDON_ANNOTATION;
 pub use digest::{ZoneDigests, zone_digest};
 pub use endpoints::EndpointRrset;
 pub use engine::Engine;

@@ -18,7 +18,7 @@ mod exchange;
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -62,6 +62,9 @@ pub struct Secondary {
     pub address: SocketAddr,
     /// The key that the notification is signed with.
     pub key: Option<OwnerName>,
+    /// The address of ours that it is sent from, of the same family; none: as the routes say. Secondaries take NOTIFY from
+    /// the addresses of their primaries alone (RFC 1996 section 3.10).
+    pub source: Option<IpAddr>,
 }
 
 /// What became of notifications, counted since the start.

@@ -17,13 +17,17 @@ use mcdns_core::{
 
 use super::Scratch;
 use crate::{
-    message::{FARTHEST, Message, Owner, Section},
+    message::{Message, Owner, Section},
     rcode::{NOERROR, NXDOMAIN, REFUSED, YXDOMAIN},
     request::HEADER,
+    wire::{FARTHEST, MAX_NAME},
 };
 
+<<<<<<< HEAD
 /// Longest name in wire format, in octets.
 pub(super) const MAX_NAME: usize = 255;
+=======
+>>>>>>> integ
 /// Octets of a compression pointer.
 const POINTER: usize = 2;
 /// Records in front of one that are searched for the same name.

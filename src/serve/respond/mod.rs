@@ -28,12 +28,13 @@ use mcdns_core::{
 use crate::{
     client::{Client, Transport},
     clock::Clock,
-    message::{Message, OPCODE, QR},
+    message::Message,
     policy::{Condition, ListenerOptions, Policy},
     rcode::REFUSED,
     request::{CLASS_IN, Edns, HEADER, Question, read_plain_edns, read_question},
     transfer::{Transfer, TransferHistory},
     tsig::TsigFailures,
+    wire::{OPCODE, QR},
 };
 
 use chain::Chain;

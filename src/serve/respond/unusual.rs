@@ -18,11 +18,12 @@ use super::{Answer, Chain, Reply, Responder, is_for_itself};
 use crate::{
     client::Client,
     edns::{self, ReplyOptions, RequestOptions, Verdict},
-    message::{Limit, Message, OPCODE, QR},
+    message::{Limit, Message},
     policy::{Condition, Policy},
     rcode::{BADCOOKIE, BADVERS, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL},
     request::{CLASS_CH, CLASS_IN, Malformed, Parts, number, read_parts},
     tsig::Signer,
+    wire::{OPCODE, QR},
 };
 
 /// Opcodes as they stand in the header (RFC 1035 section 4.1.1, RFC 1996 section 3.12).

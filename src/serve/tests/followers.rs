@@ -86,7 +86,7 @@ fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(
     fs::create_dir_all(&folder.0).expect("a folder");
     let secondary = free_port();
     let key = Key::new(name("transfer-key"), Algorithm::HmacSha256, SECRET);
-    let notify = vec![Secondary { address: secondary, key: Some(name("transfer-key")) }];
+    let notify = vec![Secondary { address: secondary, key: Some(name("transfer-key")), source: None }];
     let other_zones = ZonePolicy { transfer: AccessList::loopback(), notify };
     let policy = PolicyStore::new(Policy { other_zones, keys: KeyRing::new([key]), ..Policy::default() });
     let store =
