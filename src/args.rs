@@ -20,9 +20,11 @@ use crate::settings::{Flags, LOG_FORMATS, parse};
 
 mod examples;
 mod members;
+mod skydns;
 
 use examples::{COMPLETIONS_EXAMPLES, SETTINGS_EXAMPLES};
 pub use members::{Clusters, ClustersOutput, Cordon, Host, Join, PlanOutput, TwoClusters, Uncordon, Unjoin};
+pub use skydns::SkyDns;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -150,6 +152,9 @@ pub struct Run {
     /// Contact no member and write nothing: answer from the status that records have in the host
     #[arg(long, help_heading = "Kubernetes options", conflicts_with = "directory")]
     pub host_only: bool,
+    /// Keys of SkyDNS.
+    #[command(flatten)]
+    pub skydns: SkyDns,
     /// Flags of a server.
     #[command(flatten)]
     pub server: Server,
@@ -335,9 +340,10 @@ impl Arguments {
             _ => (None, &none, &nowhere, None),
         };
         let no_host = Host::default();
-        let (host, host_only) = match &self.command {
-            Command::Run(run) => (&run.host, run.host_only),
-            _ => (&no_host, false),
+        let no_skydns = SkyDns::default();
+        let (host, host_only, skydns) = match &self.command {
+            Command::Run(run) => (&run.host, run.host_only, &run.skydns),
+            _ => (&no_host, false, &no_skydns),
         };
         Flags {
             directory: directory.cloned(),
@@ -346,6 +352,8 @@ impl Arguments {
             kubeconfig: host.kubeconfig.clone(),
             context: host.context.clone(),
             host_only,
+            skydns: skydns.skydns.clone(),
+            skydns_zones: skydns.skydns_zone.clone(),
             system_namespace: host.kubefed_namespace.clone(),
             listen: listening.listen.clone(),
             admin: listening.admin.or(admin),
@@ -426,6 +434,8 @@ Examples:
       As a server for others, which knows after a restart what it knew before
   mcdns run /srv/federation --hosts /srv/federation.hosts
       Without a resolver: host names of load balancers stand in a file
+  mcdns run --skydns http://127.0.0.1:2379 --skydns-zone example.org
+      Keys that external-dns writes, answered as CoreDNS answers them
   mcdns run --settings /etc/mcdns.yaml --log-format json
       Everything from a settings file, with a log for programs";
 

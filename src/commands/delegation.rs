@@ -16,7 +16,7 @@ use hickory_proto::{
     rr::{Name, RData, RecordType, rdata::NS},
 };
 use mcdns_core::{
-    answer::{Entry, Snapshot, Zone},
+    answer::{Entry, Snapshot},
     check::{
         Finding,
         delegation::{self, NameServers, ParentSays, ServerSays, SoaAnswer, ZoneSays},

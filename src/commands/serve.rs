@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference},
+    answer::{AuthoritativeZone, Patch, Snapshot, ZoneDifference},
     check::{Finding, FindingCode},
     dns::OwnerName,
 };

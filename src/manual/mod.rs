@@ -14,6 +14,7 @@
 //! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
 //! | [Members](members) | how does a cluster get in, out, and out of the answers for an hour |
 //! | [Installing](install) | how does it get into a cluster, and how do clients find it |
+//! | [SkyDNS keys](skydns) | how do keys in etcd get answered, and CoreDNS swapped |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
@@ -50,6 +51,7 @@ page!(settings, "settings.md");
 page!(commands, "commands.md");
 page!(members, "members.md");
 page!(install, "install.md");
+page!(skydns, "skydns.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 
@@ -68,4 +70,5 @@ pub mod decisions {
     page!(zones_made_at_once, "decisions/0009-zones-made-at-once.md");
     page!(own_listeners, "decisions/0010-own-listeners.md");
     page!(differences_of_generations, "decisions/0011-differences-of-generations.md");
+    page!(zones_of_other_kinds, "decisions/0012-zones-of-other-kinds.md");
 }

@@ -82,7 +82,7 @@ impl Etcd {
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
         command.args(["--initial-cluster", &format!("one={peer}")]);
         // On a busy machine a heartbeat may be late without anything being wrong.
-        command.args(["--heartbeat-interval", "1000", "--election-timeout", "10000"]);
+        command.args(["--heartbeat-interval", "300", "--election-timeout", "3000"]);
         if let Some(Security { ca, server: (certificate, key), .. }) = &self.security {
             command.arg("--trusted-ca-file").arg(ca).arg("--client-cert-auth");
             command.arg("--cert-file").arg(certificate).arg("--key-file").arg(key);

@@ -24,7 +24,7 @@ pub use gate::Gate;
 pub use query::{Answer, Asked, ask};
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A program that ends with the value.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 fn installed(name: &str) -> PathBuf {
     let path = env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin:/sbin";
     let found = env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
-    found.unwrap_or_else(|| panic!("{name} is missing; `cargo xtask provide` installs what the tests need"))
+    found.unwrap_or_else(|| panic!("{name} is missing; `cargo xtask interop` installs what the tests need"))
 }
 
 /// A program that is built once per user and kept.
@@ -99,6 +99,6 @@ fn kept(file: &str) -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     let file = cache.expect("a cache folder").join("mcdns/tools").join(file);
-    assert!(file.is_file(), "{} is missing; `cargo xtask provide` builds it", file.display());
+    assert!(file.is_file(), "{} is missing; `cargo xtask interop` builds it", file.display());
     file
 }

@@ -70,7 +70,7 @@ fn section(records: &[Record]) -> BTreeMap<String, u32> {
     for record in records {
         let mut words: Vec<String> = record.data.to_string().split(' ').map(ToOwned::to_owned).collect();
         if record.record_type() == RecordType::SOA {
-            words[2] = "SERIAL".to_owned();
+            "SERIAL".clone_into(&mut words[2]);
         }
         let data = words.join(" ");
         // Text keeps its case.

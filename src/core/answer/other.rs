@@ -296,7 +296,7 @@ mod tests {
         assert!(records.is_truncated());
         records.clear();
         assert!(records.step() && records.is_empty() && !records.is_truncated());
-        let steps = (1..).take_while(|_| records.step()).count();
+        let steps = (0..=STEPS).take_while(|_| records.step()).count();
         assert_eq!(steps, STEPS - 1);
     }
 }

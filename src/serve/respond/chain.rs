@@ -23,11 +23,6 @@ use crate::{
     wire::{FARTHEST, MAX_NAME},
 };
 
-<<<<<<< HEAD
-/// Longest name in wire format, in octets.
-pub(super) const MAX_NAME: usize = 255;
-=======
->>>>>>> integ
 /// Octets of a compression pointer.
 const POINTER: usize = 2;
 /// Records in front of one that are searched for the same name.

@@ -14,12 +14,13 @@ use mcdns_core::{
 
 use super::{
     Scratch,
-    chain::{Chain, MAX_CHAIN, MAX_NAME, Step},
+    chain::{Chain, MAX_CHAIN, Step},
 };
 use crate::{
     message::{Owner, Section},
     rcode::{NOERROR, NXDOMAIN, SERVFAIL},
     request::HEADER,
+    wire::MAX_NAME,
 };
 
 /// How often an answer may go from one zone of another kind to the next. CoreDNS goes into itself ten times; each zone

@@ -32,7 +32,7 @@ fn with(snapshot: Snapshot, apex: &str, keys: Keys) -> Snapshot {
 }
 
 /// With an authoritative zone, from lines as [`support::zone`] reads them.
-fn authoritative(snapshot: Snapshot, apex: &str, text: &str) -> Snapshot {
+fn authoritative(snapshot: &Snapshot, apex: &str, text: &str) -> Snapshot {
     let patch = Patch { zones: [support::zone(apex, text)].into(), ..Patch::default() };
     snapshot.apply(&patch).expect("a good patch")
 }
@@ -49,7 +49,7 @@ fn ask(snapshot: &Snapshot, transport: Transport, name: &str, kind: Kind, payloa
     let mut responder = Responder::with_clock(ListenerOptions::default(), Clock::new(|| NOW));
     let client = Client { address: (Ipv4Addr::LOCALHOST, 5300).into(), transport };
     let Answer::Message(reply) = responder.respond(snapshot, &Policy::default(), &octets, &client) else {
-        panic!("{name} {kind}: no message")
+        unreachable!("{name} {kind}: no message")
     };
     if transport == Transport::Udp {
         assert!(reply.octets.len() <= usize::from(payload.unwrap_or(512)));
@@ -134,7 +134,7 @@ fn a_name_above_more_than_a_message_holds_is_answered_truncated() {
 #[test]
 fn aliases_lead_from_one_kind_of_zone_to_the_other_and_back() {
     let snapshot = authoritative(
-        Snapshot::default(),
+        &Snapshot::default(),
         "example.com",
         "@ NS ns\nns A 192.0.2.53\nin CNAME www.example.org.\nhere CNAME there\nthere A 192.0.2.1\n",
     );
@@ -171,8 +171,8 @@ fn beside_an_authoritative_zone_keys_answer_for_names_that_it_does_not_have() {
         ("/skydns/org/example/www", r#"{"host":"192.0.2.10"}"#),
         ("/skydns/org/example/more", r#"{"host":"192.0.2.11"}"#),
     ];
-    let first = with(authoritative(Snapshot::default(), "example.org", text), "example.org", keys(&pairs));
-    let last = authoritative(with(Snapshot::default(), "example.org", keys(&pairs)), "example.org", text);
+    let first = with(authoritative(&Snapshot::default(), "example.org", text), "example.org", keys(&pairs));
+    let last = authoritative(&with(Snapshot::default(), "example.org", keys(&pairs)), "example.org", text);
     for snapshot in [first, last] {
         let ask = |name, kind| told(&ask(&snapshot, Transport::Udp, name, kind, None));
         assert_eq!(ask("www.example.org.", Kind::A).1, ["www.example.org. 180 IN A 192.0.2.1"]);

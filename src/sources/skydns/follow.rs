@@ -176,7 +176,7 @@ impl Session<'_> {
             tracing::warn!(revision, known = self.mirror.revision, "etcd is not what it was; all keys are read again");
             return Ok(Watched::Forgotten);
         }
-        if let Some(watched) = self.take(created)? {
+        if let Some(watched) = self.take(&created)? {
             return Ok(watched);
         }
         if lost_since.take().is_some() {
@@ -226,7 +226,7 @@ impl Session<'_> {
             let message = message.ok_or_else(|| Error::Ended("the stream is at its end".to_owned()))?;
             changed |= !message.events().is_empty();
             taken += message.events().len();
-            if let Some(watched) = self.take(message)? {
+            if let Some(watched) = self.take(&message)? {
                 return Ok(Some(watched));
             }
             if taken < AT_ONCE {
@@ -240,7 +240,7 @@ impl Session<'_> {
         Ok(None)
     }
 
-    fn take(&mut self, message: WatchResponse) -> Result<Option<Watched>, Error> {
+    fn take(&mut self, message: &WatchResponse) -> Result<Option<Watched>, Error> {
         if message.compact_revision() > 0 {
             tracing::info!(
                 known = self.mirror.revision,

@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, time::Instant};
 /// A lease is not asked about more often than this …
 const OFTEN: Duration = Duration::from_secs(5);
 /// … and not less often.
-const RARELY: Duration = Duration::from_secs(600);
+const RARELY: Duration = Duration::from_mins(10);
 /// Questions under way at once.
 const PARALLEL: usize = 16;
 /// Leases asked about in one go, so that a great many do not all wait for the slowest.

@@ -124,7 +124,7 @@ impl Mirror {
         }
         for change in changes {
             self.revision = self.revision.max(change.revision());
-            self.change(change);
+            self.change(&change);
         }
         self.renew(moves);
     }
@@ -179,7 +179,7 @@ impl Mirror {
             return false;
         }
         for key in std::mem::take(&mut self.gone) {
-            self.change(Change::Delete { key: key.into(), revision: Revision::MAX });
+            self.change(&Change::Delete { key: key.into(), revision: Revision::MAX });
         }
         self.renew(true);
         true
@@ -211,7 +211,7 @@ impl Mirror {
         self.keys.len() - self.gone.len()
     }
 
-    fn change(&mut self, change: Change) {
+    fn change(&mut self, change: &Change) {
         let key = change.key();
         let mut outside = true;
         for place in &mut self.zones {
@@ -221,7 +221,7 @@ impl Mirror {
             }
         }
         let before = self.keys.get(key).map_or(0, |(_, _, lease)| lease);
-        let after = match &change {
+        let after = match change {
             Change::Put { key, value, revision, lease } => {
                 match self.keys.put(key, value, *revision, *lease) {
                     // What is not answered from can be whatever it likes.

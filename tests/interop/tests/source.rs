@@ -1,5 +1,7 @@
 //! The source of keys against a real etcd that is compacted, restarted, emptied and cut off.
 
+#![allow(clippy::panic, reason = "helpers of tests fail so")]
+
 use interop::{Etcd, Gate, PATIENCE};
 use mcdns_core::{answer::OtherZone as _, check::FindingCode, dns::Serial};
 use mcdns_skydns::{LeaseLimits, Prefix};
@@ -21,11 +23,9 @@ fn options(endpoints: &[String]) -> Options {
 async fn state(follower: &Follower, what: &str, wanted: impl FnMut(&State) -> bool) -> State {
     let mut states = follower.states();
     let last = states.clone();
-    match tokio::time::timeout(PATIENCE, states.wait_for(wanted)).await {
-        Ok(Ok(state)) => state.clone(),
-        Ok(Err(_)) => panic!("{what}: the source has ended"),
-        Err(_) => panic!("{what}: {:?}", *last.borrow()),
-    }
+    let waited = tokio::time::timeout(PATIENCE, states.wait_for(wanted)).await;
+    let found = waited.unwrap_or_else(|_| panic!("{what}: {:?}", *last.borrow()));
+    found.unwrap_or_else(|_| panic!("{what}: the source has ended")).clone()
 }
 
 fn is_fresh(state: &State) -> bool {

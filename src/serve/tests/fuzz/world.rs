@@ -8,7 +8,7 @@ use std::{
 };
 
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference, ZonePatch},
+    answer::{AuthoritativeZone, Patch, Snapshot, ZoneDifference, ZonePatch},
     dns::{OwnerName, Serial},
 };
 use mcdns_serve::{
