@@ -20,12 +20,14 @@ use crate::settings::{Flags, LOG_FORMATS, parse};
 
 mod examples;
 mod members;
+mod skydns;
 
 use examples::{
     CHECK_EXAMPLES, COMPLETIONS_EXAMPLES, EXPLAIN_EXAMPLES, LOOKUP_EXAMPLES, RECORDS_EXAMPLES, RUN_EXAMPLES,
     SERVE_EXAMPLES, SETTINGS_EXAMPLES, TOP_EXAMPLES,
 };
 pub use members::{Clusters, ClustersOutput, Cordon, Host, Join, PlanOutput, TwoClusters, Uncordon, Unjoin};
+pub use skydns::SkyDns;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -153,6 +155,9 @@ pub struct Run {
     /// Contact no member and write nothing: answer from the status that records have in the host
     #[arg(long, help_heading = "Kubernetes options", conflicts_with = "directory")]
     pub host_only: bool,
+    /// Keys of SkyDNS.
+    #[command(flatten)]
+    pub skydns: SkyDns,
     /// Flags of a server.
     #[command(flatten)]
     pub server: Server,
@@ -338,9 +343,10 @@ impl Arguments {
             _ => (None, &none, &nowhere, None),
         };
         let no_host = Host::default();
-        let (host, host_only) = match &self.command {
-            Command::Run(run) => (&run.host, run.host_only),
-            _ => (&no_host, false),
+        let no_skydns = SkyDns::default();
+        let (host, host_only, skydns) = match &self.command {
+            Command::Run(run) => (&run.host, run.host_only, &run.skydns),
+            _ => (&no_host, false, &no_skydns),
         };
         Flags {
             directory: directory.cloned(),
@@ -349,6 +355,8 @@ impl Arguments {
             kubeconfig: host.kubeconfig.clone(),
             context: host.context.clone(),
             host_only,
+            skydns: skydns.skydns.clone(),
+            skydns_zones: skydns.skydns_zone.clone(),
             system_namespace: host.kubefed_namespace.clone(),
             listen: listening.listen.clone(),
             admin: listening.admin.or(admin),

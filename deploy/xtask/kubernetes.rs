@@ -1,11 +1,11 @@
-//! The programs of Kubernetes that tests run, which Debian has too old or not at all: an API server, `kubectl` and
-//! `helm`. They are built with Go from pinned sources and kept in the user's cache folder, so that only the first run
+//! The programs that tests run and Debian has too old or not at all: an API server, `kubectl`, `helm` and CoreDNS. They are built with Go from pinned sources and kept in the user's cache folder, so that only the first run
 //! on a machine builds them, whatever happens to target folders.
 //!
 //! ```text
 //!   <cache>/mcdns/tools/kube-apiserver-1.35.4/kube-apiserver
 //!   <cache>/mcdns/tools/kubectl-1.35.4/kubectl
 //!   <cache>/mcdns/tools/helm-3.22.0/helm
+//!   <cache>/mcdns/tools/coredns-1.14.7/coredns               a foreign server that tests compare with
 //!   <cache>/mcdns/tools/go-1.26.8/bin/go                     only where no other Go is new enough
 //! ```
 //!
@@ -62,6 +62,15 @@ const KUBECTL: Program = Program {
     purpose: "looks at clusters as a user does",
 };
 
+const COREDNS: Program = Program {
+    name: "coredns",
+    version: "1.14.7",
+    package: "github.com/coredns/coredns",
+    module: None,
+    minutes: "2 minutes",
+    purpose: "answers from the same keys, to compare with",
+};
+
 const PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -73,6 +82,7 @@ const PROGRAMS: &[Program] = &[
     },
     KUBECTL,
     HELM,
+    COREDNS,
 ];
 
 /// The oldest Go that fetches the one that a module asks for by itself.
@@ -89,6 +99,11 @@ pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
         say(format_args!("  {:<17} {:<25} {}", program.name, file.display(), program.purpose));
     }
     Ok(())
+}
+
+/// Where CoreDNS is, built now if it is not there.
+pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<PathBuf> {
+    COREDNS.provide(top)
 }
 
 /// Where `helm` is, built now if it is not there.

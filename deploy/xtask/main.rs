@@ -12,6 +12,7 @@ mod grafana;
 mod helm;
 mod image;
 mod instructions;
+mod interop;
 mod kubernetes;
 mod process;
 mod rooms;
@@ -49,6 +50,8 @@ enum Command {
     /// Run mcdns against real API servers, which are built when they are missing, and break them.
     #[command(after_help = "Examples:\n  cargo xtask e2e\n  cargo xtask e2e outages::\n  cargo xtask e2e --list")]
     E2e(e2e::Wanted),
+    /// Run mcdns beside CoreDNS on the same keys in a real etcd, with many random questions.
+    Interop,
     /// Write the generated parts anew: CRDs, Kustomize, what the chart renders, dashboard and alert rules.
     Generate {
         /// Write nothing; fail when something on file is not what would be written.
@@ -97,6 +100,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.command {
         Command::Test { only } => steps::test(&top, only),
         Command::E2e(wanted) => e2e::run(&top, wanted),
+        Command::Interop => interop::compare(&top),
         Command::Generate { check } => generate::run(&top, *check),
         Command::Image(wanted) => image::run_image(&top, wanted),
         Command::CheckRooms => rooms::run(&top),

@@ -22,6 +22,8 @@ Examples:
       Without a resolver: host names of load balancers stand in a file
   mcdns run --kubeconfig host.yaml --state-dir state
       The host cluster that the kubeconfig names, with all members that are joined there
+  mcdns run --skydns http://127.0.0.1:2379 --skydns-zone example.org
+      Keys that external-dns writes, answered as CoreDNS answers them
   mcdns run --settings /etc/mcdns.yaml --log-format json
       Everything from a settings file, with a log for programs";
 

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference},
+    answer::{AuthoritativeZone, Patch, Snapshot, ZoneDifference},
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
@@ -156,7 +156,7 @@ impl Files {
     }
 
     fn zone(&self, apex: &OwnerName) -> Option<&Arc<AuthoritativeZone>> {
-        self.snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+        self.snapshot.authoritative(apex)
     }
 
     /// Follows what a file gives now, after the zone that it gave before: that one, or what was served before the

@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::Result;
 use mcdns_core::{
-    answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    answer::{AuthoritativeZone, OtherZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
     model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
@@ -61,6 +61,8 @@ pub struct Federation {
     recording: bool,
     /// Where zones of Domains have the serials that replicas agree on; none where this program is alone.
     shared: Option<Shared>,
+    /// Beside what the engine computes.
+    other_zones: Vec<Arc<dyn OtherZone>>,
 }
 
 impl Federation {
@@ -81,6 +83,7 @@ impl Federation {
             published: BTreeMap::new(),
             recording: false,
             shared: None,
+            other_zones: Vec::new(),
         }
     }
 
@@ -204,6 +207,19 @@ impl Federation {
         self.publish(update, zones, lags)
     }
 
+    /// From now on these zones of other kinds are answered from too, and no others. What is asked for often is asked for as
+    /// it was: nothing is computed anew.
+    pub fn set_other_zones(&mut self, zones: Vec<Arc<dyn OtherZone>>) {
+        self.other_zones = zones;
+        self.serve();
+    }
+
+    /// Serves what was computed, and the zones of other kinds beside it.
+    fn serve(&self) {
+        let with = |snapshot: Snapshot, zone: &Arc<dyn OtherZone>| snapshot.with_other(Arc::clone(zone));
+        self.store.store(self.other_zones.iter().fold(self.engine.snapshot().clone(), with));
+    }
+
     /// True if what is served lacks more than the next patch, because an error kept the one before from being served.
     fn lags(&self) -> bool {
         self.store.load().generation() != self.engine.snapshot().generation()
@@ -224,12 +240,13 @@ impl Federation {
             let next = self.engine.snapshot();
             zones.extend(next.zones().map(Zone::apex).cloned());
             changed.extend(zones.iter().filter(|apex| is_other(&served, next, apex)).cloned());
-            removed.extend(served.zones().map(Zone::apex).filter(|apex| next.zone(apex).is_none()).cloned());
+            let served = served.zones().filter_map(Zone::authoritative).map(|zone| zone.apex());
+            removed.extend(served.filter(|apex| next.zone(apex).is_none()).cloned());
         }
         self.set_serials(&mut update, &zones, &changed)?;
         self.record_differences(&update, &zones, &removed, lag);
         self.note_generations(&mut update, &zones, &removed, lag)?;
-        self.store.store(self.engine.snapshot().clone());
+        self.serve();
         let reason = update.reason();
         if self.recording {
             self.record(&update, &reason);
@@ -395,7 +412,7 @@ impl Federation {
 }
 
 fn authoritative<'s>(snapshot: &'s Snapshot, apex: &OwnerName) -> Option<&'s Arc<AuthoritativeZone>> {
-    snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+    snapshot.authoritative(apex)
 }
 
 /// True if a zone that is served holds something else in the next snapshot.
@@ -411,7 +428,7 @@ pub fn now() -> Timestamp {
 }
 
 /// Unix time as the serial of a zone that was never seen.
-fn now_unix() -> u32 {
+pub(crate) fn now_unix() -> u32 {
     // Serials wrap, and so does this in 2106.
     u32::try_from(now().0 / 1000 % (1 << 32)).unwrap_or_default()
 }

@@ -15,6 +15,7 @@
 //! | [Observing Kubernetes](kubernetes) | what is read and written in clusters, by whom, and what happens when they break |
 //! | [Members](members) | how does a cluster get in, out, and out of the answers for an hour |
 //! | [Installing](install) | how does it get into a cluster, and how do clients find it |
+//! | [SkyDNS keys](skydns) | how do keys in etcd get answered, and CoreDNS swapped |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
@@ -53,6 +54,7 @@ page!(commands, "commands.md");
 page!(kubernetes, "kubernetes.md");
 page!(members, "members.md");
 page!(install, "install.md");
+page!(skydns, "skydns.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 
@@ -73,4 +75,5 @@ pub mod decisions {
     page!(differences_of_generations, "decisions/0011-differences-of-generations.md");
     page!(own_watch_loop, "decisions/0012-own-watch-loop.md");
     page!(serials_through_the_domain, "decisions/0013-serials-through-the-domain.md");
+    page!(zones_of_other_kinds, "decisions/0014-zones-of-other-kinds.md");
 }

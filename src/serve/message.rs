@@ -1,7 +1,7 @@
 //! Writing an answer, RRset by RRset, into a buffer with a limit.
 
 use mcdns_core::{
-    answer::{EncodedRrset, QueryName},
+    answer::{EncodedRrset, QueryName, RecordRef},
     dns::{RecordType, Ttl},
 };
 
@@ -196,6 +196,31 @@ impl<'a> Message<'a> {
         Some(data)
     }
 
+    /// Appends one record of class IN whose owner is `owner`, in lower case, with a pointer to as much of it as `known` ends
+    /// with. False, and nothing written, where it does not fit.
+    pub(crate) fn put_record(&mut self, section: Section, record: &RecordRef<'_>, known: Owner<'_>) -> bool {
+        let (front, pointer) = compress(record.owner, known);
+        let tail: &[u8] = pointer.as_ref().map_or(&[0], |pointer| &pointer[..]);
+        let Ok(length) = u16::try_from(record.data.len()) else { return false };
+        let head = self.at + front.len() + tail.len();
+        let end = head + RECORD_HEAD + record.data.len();
+        if end > self.limit {
+            return false;
+        }
+        let out = &mut self.out[self.at..end];
+        let (owner, rest) = out.split_at_mut(front.len() + tail.len());
+        owner[..front.len()].copy_from_slice(front);
+        owner[front.len()..].copy_from_slice(tail);
+        rest[..2].copy_from_slice(&record.record_type.0.to_be_bytes());
+        rest[2..4].copy_from_slice(&CLASS_IN.to_be_bytes());
+        rest[4..8].copy_from_slice(&record.ttl.to_be_bytes());
+        rest[8..RECORD_HEAD].copy_from_slice(&length.to_be_bytes());
+        rest[RECORD_HEAD..].copy_from_slice(record.data);
+        self.at = end;
+        self.counts += section.count(1);
+        true
+    }
+
     /// Appends a TXT record of class CH and TTL 0 at the name of the question; false, and nothing written, where it does
     /// not fit.
     pub(crate) fn put_chaos_text(&mut self, text: &str) -> bool {
@@ -299,6 +324,28 @@ impl<'a> Message<'a> {
         self.out.get_mut(at..end).filter(|_| end <= self.limit)?.copy_from_slice(name);
         Some(end)
     }
+}
+
+/// The labels of `owner` that are to be written, and the pointer behind them; none where all labels are written.
+fn compress<'o>(owner: &'o [u8], known: Owner<'_>) -> (&'o [u8], Option<[u8; 2]>) {
+    let labels = known.name.labels();
+    let mut left = 0;
+    let mut at = 0;
+    while owner[at] != 0 {
+        left += 1;
+        at += 1 + usize::from(owner[at]);
+    }
+    let end = at;
+    at = 0;
+    while left > 0 {
+        if left <= labels && owner[at..] == *known.name.suffix(labels - left) {
+            let place = known.at.saturating_add(known.name.start(labels - left) - known.name.start(known.label));
+            return if place > FARTHEST { (&owner[..end], None) } else { (&owner[..at], Some(pointer_to(place))) };
+        }
+        left -= 1;
+        at += 1 + usize::from(owner[at]);
+    }
+    (&owner[..end], None)
 }
 
 /// Counts one more additional record in the header of a message.

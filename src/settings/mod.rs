@@ -18,6 +18,7 @@ mod schema;
 mod section;
 mod selector;
 mod server;
+mod skydns;
 mod transfer;
 mod tree;
 mod zones;
@@ -56,6 +57,7 @@ use tree::{Content, Node};
 pub use kubernetes::KubernetesSettings;
 pub use layers::{Origin, Setting};
 pub use server::{DnstapSettings, ServerSettings, UserSettings};
+pub use skydns::SkyDnsSettings;
 pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
 
@@ -77,6 +79,8 @@ pub struct Settings {
     pub grace: Setting<Duration>,
     /// The rest of `sources.kubernetes`.
     pub kubernetes: KubernetesSettings,
+    /// `sources.skydns`.
+    pub skydns: SkyDnsSettings,
     /// `serve.advertise`: see [`Settings::advertised`].
     pub advertise: Setting<Vec<IpAddr>>,
     /// `serve.listen`: an entry with two encrypted transports is two listeners.
@@ -139,6 +143,10 @@ pub struct Flags {
     pub context: Option<String>,
     /// `--host-only`.
     pub host_only: bool,
+    /// `--skydns`; empty when not given.
+    pub skydns: Vec<String>,
+    /// `--skydns-zone`; empty when not given.
+    pub skydns_zones: Vec<OwnerName>,
     /// `--kubefed-namespace`.
     pub system_namespace: Option<String>,
     /// `--listen`; empty when not given.
@@ -261,6 +269,7 @@ impl Settings {
         keep(&mut changed, "sources.directory", &mut self.directory, &running.directory);
         keep(&mut changed, "sources.hosts", &mut self.hosts, &running.hosts);
         keep_kubernetes(&mut changed, &mut self.kubernetes, &running.kubernetes);
+        self.skydns.keep(&running.skydns, &mut changed);
         keep(&mut changed, "serve.listen", &mut self.listen, &running.listen);
         keep(&mut changed, "serve.queryLog", &mut self.server.query_log, &running.server.query_log);
         keep(&mut changed, "serve.dnstap", &mut self.server.dnstap, &running.server.dnstap);
@@ -309,6 +318,7 @@ impl Settings {
                 parse::show_duration(*time)
             });
         let kubernetes = kubernetes::read(layers, flags);
+        let skydns = skydns::read(layers, flags);
         let advertise = layers.values(
             "serve.advertise",
             None,
@@ -376,6 +386,7 @@ impl Settings {
             system_namespace,
             grace,
             kubernetes,
+            skydns,
             advertise,
             listen,
             server,

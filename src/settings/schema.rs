@@ -55,7 +55,19 @@ const TOP: Shape = Map(&[
                     ("lease", Map(&[("name", Value), ("identity", Value), ("duration", Value)])),
                 ]),
             ),
-            ("skydns", Later),
+            (
+                "skydns",
+                Map(&[
+                    ("endpoints", Values),
+                    ("zones", Values),
+                    ("prefix", Value),
+                    ("username", Value),
+                    ("passwordFile", Value),
+                    ("ca", Value),
+                    ("certificate", Value),
+                    ("key", Value),
+                ]),
+            ),
         ]),
     ),
     (

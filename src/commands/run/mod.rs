@@ -4,11 +4,13 @@
 //!   directory thread, or tasks of Kubernetes ──► ┐
 //!   hosts thread, or resolver task ────────────► ├─ channels ─► observe ─► answers at once, history, state
 //!   end of a grace, SIGHUP ────────────────────► ┘                 └─────► host: statuses, DNSEndpoints, serials
+//!   keys of SkyDNS (etcd) ─────────────────────────► zones beside those that are computed
 //! ```
 
 mod files;
 mod host;
 mod running;
+mod skydns;
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +20,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use mcdns_core::model::{Object, ObjectKey, Observation};
+use mcdns_core::{
+    check::FindingCode,
+    model::{Object, ObjectKey, Observation},
+};
 use mcdns_sources::{
     directory::{Batch, Directory},
     resolver::Wanted,
@@ -45,6 +50,7 @@ use crate::{
 use files::{first_batch, hosts_of_before, open_hosts, start_resolver};
 use host::Host;
 use running::{Running, watched};
+use skydns::SkyDns;
 
 /// How many batches may wait to be taken in.
 const WAITING: usize = 64;
@@ -60,7 +66,11 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     let mut federation = Federation::new(options, settings.history.value);
     federation.store().transfers().set_limits(settings.transfer_limits);
     let path = settings.directory.value.clone();
-    if path.is_none() {
+    let mut skydns = SkyDns::open(&settings)?;
+    // Keys alone are enough to answer from; Kubernetes is observed beside them where settings say how it is reached.
+    let wants_host = settings.kubernetes.kubeconfig.value.is_some() || settings.kubernetes.context.value.is_some();
+    let observes_host = path.is_none() && (skydns.is_none() || wants_host);
+    if observes_host {
         federation.share();
     }
     let known = recover(&mut federation, &settings)?;
@@ -69,14 +79,14 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
 
     let progress = output.progress("reading the federation directory");
     let (kubernetes_sender, mut kubernetes_batches) = mpsc::channel(WAITING);
-    let (mut directory, mut first, mut host) = (None, Batch::default(), None);
+    let (mut directory, mut first, mut host) = (None, Batch { complete: true, ..Batch::default() }, None);
     if let Some(path) = &path {
         drop(kubernetes_sender);
         let mut source = Directory::new(path, load::directory_options(&settings));
         source.adopt(objects);
         first = first_batch(&mut source, something_known)?;
         directory = Some(source);
-    } else {
+    } else if observes_host {
         progress.set_message("looking for the host cluster");
         host = Some(Host::open(&settings, objects, kubernetes_sender).await?);
     }
@@ -100,6 +110,9 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     drop(known);
     progress.finish_and_clear();
 
+    if let Some(skydns) = &mut skydns {
+        federation.set_other_zones(skydns.zones());
+    }
     let store = federation.store().clone();
     let reload = Reload::new(&settings, store.transfers());
     let (successor, mut wishes) = mpsc::channel(1);
@@ -124,6 +137,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         directory: first,
         hosts,
         host,
+        skydns,
         zone_findings,
         zone_files,
         reload,
@@ -152,6 +166,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
             Some(batch) = directory_batches.recv(), if observes => running.take_directory(batch)?,
             Some(batch) = kubernetes_batches.recv(), if observes => running.take_kubernetes(batch)?,
             () = Running::host_changed(&mut running.host) => running.look_at_host(),
+            () = SkyDns::changed(&mut running.skydns) => running.take_skydns(),
             Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
             Some(batch) = observations.recv(), if observes => running.take(&batch)?,
             _ = hangup.recv(), if observes => running.hang_up(answering.server())?,
@@ -201,11 +216,15 @@ fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net:
     findings.extend(running.hosts.findings.iter().cloned());
     findings.extend(running.zone_findings.iter().cloned());
     findings.extend(running.told.iter().cloned());
+    if running.skydns.is_some() && running.host.is_none() && running.settings.directory.value.is_none() {
+        // There is not meant to be one.
+        findings.retain(|finding| finding.code != FindingCode::EmptyFederation);
+    }
     findings.sort();
     findings.dedup();
     output.findings(&findings);
     say_ignored(output, &running.directory.ignored);
-    let mut zones: Vec<String> = engine.snapshot().zones().map(|zone| zone.apex().to_string()).collect();
+    let mut zones: Vec<String> = federation.store().load().zones().map(|zone| zone.apex().to_string()).collect();
     zones.sort();
     let zones = if zones.is_empty() { "no zone yet".to_owned() } else { zones.join(", ") };
     let records = crate::output::plural(engine.record_keys().count(), "record");

@@ -16,7 +16,7 @@ use mcdns_sources::{directory::Batch, kubernetes, resolver::Wanted};
 use mcdns_state::StateDirectory;
 use tokio::sync::watch;
 
-use super::host::Host;
+use super::{host::Host, skydns::SkyDns};
 use crate::{
     admin::{Admin, Sources},
     commands::{
@@ -42,6 +42,8 @@ pub(super) struct Running {
     pub(super) hosts: Batch,
     /// The host cluster, where Kubernetes is observed.
     pub(super) host: Option<Host>,
+    /// Keys in etcd, where some are answered from.
+    pub(super) skydns: Option<SkyDns>,
     pub(super) zone_findings: Vec<Finding>,
     pub(super) zone_files: Watched,
     pub(super) reload: Reload,
@@ -103,6 +105,16 @@ impl Running {
         }
         self.publish();
         Ok(())
+    }
+
+    /// Keys of SkyDNS have changed, or how well they are known.
+    pub(super) fn take_skydns(&mut self) {
+        if let Some(skydns) = &mut self.skydns {
+            let zones = skydns.zones();
+            skydns.tell();
+            self.federation().set_other_zones(zones);
+        }
+        self.tell_sources();
     }
 
     /// Waits until there is a reason for [`Running::look_at_host`].
@@ -277,12 +289,18 @@ impl Running {
             stale.extend(host.stale());
             of_host = host.findings();
         }
+        let mut of_keys = Vec::new();
+        if let Some(skydns) = &self.skydns {
+            stale.extend(skydns.stale());
+            of_keys = skydns.findings();
+        }
         let astray = self.federation().astray();
         stale.extend(astray.iter().map(|apex| {
             format!("{apex}: secondaries get an older generation, because this replica never had the published one")
         }));
         let settings = self.reload.findings();
-        let all = [&self.directory.findings[..], &self.hosts.findings, &self.zone_findings, settings, &of_host];
+        let all =
+            [&self.directory.findings[..], &self.hosts.findings, &self.zone_findings, settings, &of_host, &of_keys];
         self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
     }
 

@@ -157,6 +157,14 @@ finding_codes! {
     /// An RRset of another object's DNSEndpoint that cannot be served.
     ForeignRrset = "foreign-rrset", Error;
 
+    // Keys of SkyDNS.
+    /// A key whose value is no service, as CoreDNS reads them; it is left out, and its neighbours answer.
+    SkyDnsValue = "skydns-value", Error;
+    /// A key that makes no name, or a host that is neither an address nor a name: no record that needs one follows from it.
+    SkyDnsName = "skydns-name", Warning;
+    /// A key outside all zones that are answered from keys.
+    SkyDnsOutside = "skydns-outside", Info;
+
     // Zones.
     /// A master file that cannot be read as one.
     ZoneSyntax = "zone-syntax", Error;

@@ -28,7 +28,10 @@ use std::{
     time::Duration,
 };
 
-use mcdns_core::{answer::Soa, dns::OwnerName};
+use mcdns_core::{
+    answer::{Soa, Zone},
+    dns::OwnerName,
+};
 use tokio::{
     runtime,
     sync::{Semaphore, watch},
@@ -179,7 +182,7 @@ impl Book {
             return;
         }
         let mut before = std::mem::take(&mut self.tasks);
-        for zone in store.load().zones() {
+        for zone in store.load().zones().filter_map(Zone::authoritative) {
             for secondary in &policy.zone(zone.apex()).notify {
                 let key = (zone.apex().clone(), secondary.clone());
                 let sender = before.remove(&key).unwrap_or_else(|| self.spawn(&key, zone.soa(), shared));

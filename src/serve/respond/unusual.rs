@@ -147,10 +147,10 @@ impl Responder {
         let Some(question) = parts.question else { return Answer::Silence };
         let limit = self.limit_of(request, parts);
         let payload = self.options.udp_payload;
-        let Self { name, extra, out, .. } = self;
+        let Self { name, scratch, out, .. } = self;
         let needed = options.needed();
         let mut message = Message::start_with(out, request.octets, Some(&question), limit, parts.edns, needed);
-        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0, source: 0 };
+        let mut chain = Chain { snapshot: request.snapshot, name, scratch, message: &mut message, zone: 0, source: 0 };
         let mut rcode = chain.follow(question.record_type);
         let (zone, source) = (chain.zone, chain.source);
         options.error = match (rcode, request.policy.condition) {
