@@ -157,6 +157,11 @@ fn mcdns_that_starts_while_the_host_is_down_answers_from_what_it_knew() {
     mcdns.until_data(GLOBAL, &[ONE, TWO]);
     mcdns.until_data(SECOND, &[TWO]);
     let serial = mcdns.ask("example.com SOA").expect("an answer").data;
+    // What was seen is on disk within a second, and not before.
+    wait_for("everything that was seen is on disk", || {
+        let (_, metrics) = mcdns.page("/metrics")?;
+        if metrics.lines().any(|line| line == "mcdns_state_waiting 0") { Ok(()) } else { Err(metrics) }
+    });
     world.host_server().kill();
     mcdns.kill();
     mcdns.revive();
