@@ -20,7 +20,7 @@ Examples:
       As a server for others, which knows after a restart what it knew before
   mcdns run /srv/federation --hosts /srv/federation.hosts
       Without a resolver: host names of load balancers stand in a file
-  mcdns run --kubeconfig host.yaml --state-dir state
+  mcdns run --kubeconfig /etc/mcdns/kubeconfig --state-dir /srv/mcdns
       The host cluster that the kubeconfig names, with all members that are joined there
   mcdns run --skydns http://127.0.0.1:2379 --skydns-zone example.org
       Keys that external-dns writes, answered as CoreDNS answers them
