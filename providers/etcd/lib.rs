@@ -1,1 +1,0 @@
-//! SkyDNS keys in etcd, for CoreDNS.

@@ -1,1 +1,0 @@
-//! A publisher that keeps everything in memory, for tests and dry runs.

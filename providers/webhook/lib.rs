@@ -1,1 +1,0 @@
-//! The webhook protocol of external-dns, as its client.

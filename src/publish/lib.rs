@@ -1,1 +1,0 @@
-//! The loop that publishes: read, plan, guard, apply, verify.
