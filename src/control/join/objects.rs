@@ -27,10 +27,9 @@ pub const READ_VERBS: &[&str] = &["get", "list", "watch"];
 /// Paths that tell whether a member is healthy; `get` alone.
 pub const HEALTH_PATHS: &[&str] = &["/readyz", "/healthz"];
 
-/// Annotation of the Secret: whose token it is, as `namespace/name` in the member.
-pub const SERVICE_ACCOUNT_ANNOTATION: &str = "mcdns.io/service-account";
-/// Annotation of the Secret: when the token ends, RFC 3339.
-pub const EXPIRES_ANNOTATION: &str = "mcdns.io/expires";
+/// Annotations of the Secret that join writes, for the one who renews the token.
+pub use crate::tokens::{EXPIRES_ANNOTATION, SERVICE_ACCOUNT_ANNOTATION};
+
 /// Annotation of what join makes: which member of the host it belongs to.
 pub const MEMBER_ANNOTATION: &str = "mcdns.io/member";
 
