@@ -16,8 +16,20 @@ use clap::{
 };
 use clap_complete::Shell;
 use mcdns_core::dns::{OwnerName, RecordType};
+use mcdns_serve::LineFormat;
 
-use crate::settings::{Flags, LogFormat, parse};
+use crate::settings::{Flags, LOG_FORMATS, parse};
+
+mod examples;
+mod members;
+mod skydns;
+
+use examples::{
+    CHECK_EXAMPLES, COMPLETIONS_EXAMPLES, EXPLAIN_EXAMPLES, LOOKUP_EXAMPLES, RECORDS_EXAMPLES, RUN_EXAMPLES,
+    SERVE_EXAMPLES, SETTINGS_EXAMPLES, TOP_EXAMPLES,
+};
+pub use members::{Clusters, ClustersOutput, Cordon, Host, Join, PlanOutput, TwoClusters, Uncordon, Unjoin};
+pub use skydns::SkyDns;
 
 pub use plan::{Plan, PlanOutput};
 
@@ -65,7 +77,7 @@ pub struct Common {
 
     /// Form of the log on standard error [default: text]
     #[arg(long, global = true, value_name = "FORMAT", value_parser = log_format_parser())]
-    pub log_format: Option<LogFormat>,
+    pub log_format: Option<LineFormat>,
 
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Color::Auto)]
@@ -121,20 +133,36 @@ pub enum Command {
     Lookup(Lookup),
     Explain(Explain),
     Plan(Plan),
+    Clusters(Clusters),
+    Join(Join),
+    Unjoin(Unjoin),
+    Cordon(Cordon),
+    Uncordon(Uncordon),
     Settings(Settings),
     Completions(Completions),
 }
 
 /// Observe a federation and answer for it, in one process.
 ///
-/// DIR is a federation directory: `host/` holds objects of the host cluster, `members/<cluster>/` those of each
-/// member, as `kubectl get -o yaml` prints them. Changes of the files change the answers at once.
+/// Without DIR it observes a host cluster of Kubernetes and the members that are joined there, and keeps the status of
+/// records and DNSEndpoints up to date in it. DIR is a federation directory: `host/` holds objects of the host cluster,
+/// `members/<cluster>/` those of each member, as `kubectl get -o yaml` prints them. Changes of either change the answers
+/// at once.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
-    /// Federation directory [default: sources.directory of the settings]
+    /// Federation directory [default: sources.directory of the settings, else Kubernetes is observed]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub directory: Option<PathBuf>,
+    /// The host cluster.
+    #[command(flatten)]
+    pub host: Host,
+    /// Contact no member and write nothing: answer from the status that records have in the host
+    #[arg(long, help_heading = "Kubernetes options", conflicts_with = "directory")]
+    pub host_only: bool,
+    /// Keys of SkyDNS.
+    #[command(flatten)]
+    pub skydns: SkyDns,
     /// Flags of a server.
     #[command(flatten)]
     pub server: Server,
@@ -162,15 +190,18 @@ pub struct Serve {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = RECORDS_EXAMPLES)]
 pub struct Records {
-    /// Federation directory
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub directory: PathBuf,
+    /// Federation directory; without it, the live host cluster, whose records say what members have
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath, conflicts_with_all = ["kubeconfig", "context"])]
+    pub directory: Option<PathBuf>,
     /// What to print
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t = RecordsOutput::Zone)]
     pub output: RecordsOutput,
     /// Only the zone with this apex; repeat it for more
     #[arg(long, value_name = "APEX", value_parser = owner_name)]
     pub zone: Vec<OwnerName>,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// What `records` prints.
@@ -213,7 +244,7 @@ pub struct Check {
 
 /// Ask every server of the zone of a name, compare the answers and print them.
 ///
-/// Without --server, the servers are those that the settings and the zone name. Exit code 1 says that answers
+/// Without --server, the servers are those that the settings, the Domain in a live host cluster and the zone name. Exit code 1 says that answers
 /// differ, or that a server does not answer.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = LOOKUP_EXAMPLES)]
@@ -233,11 +264,15 @@ pub struct Lookup {
     /// Print a table of what each server said; the default on a terminal
     #[arg(long)]
     pub table: bool,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// Tell why a name is answered as it is: record, clusters, targets, and what was left out for what reason.
 ///
-/// With DIR it computes from that directory. Without, it asks the running program at its admin address.
+/// With DIR it computes from that directory, with --kubeconfig or --context (and as `kubectl mcdns`) from the live host
+/// cluster. Otherwise it asks the running program at its admin address.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 pub struct Explain {
@@ -259,6 +294,9 @@ pub struct Explain {
     /// Admin address of the running program [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT", value_parser = socket_address)]
     pub admin: Option<SocketAddr>,
+    /// Where the host is.
+    #[command(flatten)]
+    pub host: Host,
 }
 
 /// Print every setting with its value and where it comes from: default, file, variable or flag.
@@ -300,20 +338,32 @@ impl Arguments {
     /// What the flags and arguments say about settings.
     pub fn flags(&self) -> Flags {
         let none = Server::default();
-        let (directory, server, admin) = match &self.command {
-            Command::Run(run) => (run.directory.as_ref(), &run.server, None),
-            Command::Serve(serve) => (None, &serve.server, None),
-            Command::Settings(settings) => (None, &settings.server, None),
-            Command::Records(records) => (Some(&records.directory), &none, None),
-            Command::Explain(explain) => (explain.directory.as_ref(), &none, explain.admin),
-            Command::Plan(plan) => (plan.directory.as_ref(), &none, plan.admin),
-            Command::Check(_) | Command::Lookup(_) | Command::Completions(_) => (None, &none, None),
+        let nowhere = Listening::default();
+        let (directory, server, listening, admin) = match &self.command {
+            Command::Run(run) => (run.directory.as_ref(), &run.server, &run.server.listening, None),
+            Command::Serve(serve) => (None, &serve.server, &serve.server.listening, None),
+            Command::Settings(settings) => (None, &settings.server, &settings.server.listening, None),
+            Command::Records(records) => (records.directory.as_ref(), &none, &nowhere, None),
+            Command::Explain(explain) => (explain.directory.as_ref(), &none, &nowhere, explain.admin),
+            Command::Plan(plan) => (plan.directory.as_ref(), &none, &nowhere, plan.admin),
+            _ => (None, &none, &nowhere, None),
         };
-        let listening = &server.listening;
+        let no_host = Host::default();
+        let no_skydns = SkyDns::default();
+        let (host, host_only, skydns) = match &self.command {
+            Command::Run(run) => (&run.host, run.host_only, &run.skydns),
+            _ => (&no_host, false, &no_skydns),
+        };
         Flags {
             directory: directory.cloned(),
             state_dir: server.state_dir.clone(),
             hosts: self.common.hosts.clone(),
+            kubeconfig: host.kubeconfig.clone(),
+            context: host.context.clone(),
+            host_only,
+            skydns: skydns.skydns.clone(),
+            skydns_zones: skydns.skydns_zone.clone(),
+            system_namespace: host.kubefed_namespace.clone(),
             listen: listening.listen.clone(),
             admin: listening.admin.or(admin),
             log_format: self.common.log_format,
@@ -340,10 +390,10 @@ pub fn program_name() -> String {
     name.filter(|name| *name == "kubectl-mcdns").unwrap_or("mcdns").to_owned()
 }
 
-fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LogFormat> {
+fn log_format_parser() -> impl clap::builder::TypedValueParser<Value = LineFormat> {
     use clap::builder::TypedValueParser as _;
-    let words = LogFormat::WORDS.map(|(word, _)| word);
-    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LogFormat::WORDS).map_err(join))
+    let words = LOG_FORMATS.map(|(word, _)| word);
+    clap::builder::PossibleValuesParser::new(words).try_map(|word| parse::word(&word, &LOG_FORMATS).map_err(join))
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
@@ -372,102 +422,6 @@ fn record_type(text: &str) -> Result<RecordType, String> {
 fn join(misfit: parse::Misfit) -> String {
     format!("{}; {}", misfit.message, misfit.help)
 }
-
-const TOP_EXAMPLES: &str = "\
-Examples:
-  mcdns run deploy/demo/two-regions
-      Answer for the demo federation on 127.0.0.1:5300
-  mcdns records deploy/demo/two-regions
-      Print the zones of the demo federation
-  mcdns explain web.shop.galactic.svc.example.com deploy/demo/two-regions
-      Tell why a name is answered as it is
-
-Exit codes: 0 fine; 1 something wanted is not published, or answers differ; 2 wrong usage or refused settings.
-As `kubectl-mcdns` on the PATH, the program is also `kubectl mcdns`.";
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  mcdns run deploy/demo/two-regions
-      On 127.0.0.1:5300, with admin pages on 127.0.0.1:8080
-  mcdns run /srv/federation --listen 192.0.2.1:53 --listen [::1]:53 --state-dir state
-      As a server for others, which knows after a restart what it knew before
-  mcdns run /srv/federation --hosts /srv/federation.hosts
-      Without a resolver: host names of load balancers stand in a file
-  mcdns run --settings /etc/mcdns.yaml --log-format json
-      Everything from a settings file, with a log for programs";
-
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  mcdns serve zones/examples/example.com.zone
-      One zone on 127.0.0.1:5300
-  mcdns serve /etc/zones/example.com.zone /etc/zones/example.net.zone --listen 0.0.0.0:53
-      Two zones for everybody
-  mcdns serve zones/examples/example.com.zone --state-dir state
-      Secondaries get changes incrementally, also those that were made while it was down
-  mcdns serve zones/examples/example.com.zone --listen 127.0.0.1:0 --admin 127.0.0.1:0
-      On free ports, which the log names";
-
-const RECORDS_EXAMPLES: &str = "\
-Examples:
-  mcdns records deploy/demo/two-regions
-      Each zone as a master file
-  mcdns records deploy/demo/two-regions --zone example.com
-      One zone alone
-  mcdns records deploy/demo/bare-metal -o yaml
-      The objects with their status, as kubectl would print them
-  mcdns records /srv/federation -o json --hosts /srv/federation.hosts
-      For a program, with host names resolved from a file";
-
-const CHECK_EXAMPLES: &str = "\
-Examples:
-  mcdns check deploy/demo/two-regions
-      A federation directory
-  mcdns check /etc/mcdns.yaml zones/examples/example.com.zone
-      Settings and a master file
-  mcdns check -o json /srv/federation
-      For a program
-  mcdns check --delegation example.com
-      Whether the parent zone and the servers of example.com agree
-  mcdns check --delegation example.com zones/examples/example.com.zone --server 192.0.2.1
-      Before the servers are named at the parent: against a file, at an address of our own
-  mcdns check --delegation corp.example --parent 10.0.0.53 --resolver 10.0.0.54
-      In a private tree, whose parent zone is at 10.0.0.53";
-
-const LOOKUP_EXAMPLES: &str = "\
-Examples:
-  mcdns lookup web.shop.galactic.svc.example.com --server 127.0.0.1:5300
-      A and AAAA, from one server
-  mcdns lookup web.shop.galactic.svc.example.com AAAA --server 192.0.2.1 --server 192.0.2.2
-      Whether two servers agree
-  mcdns lookup example.com SOA --settings /etc/mcdns.yaml
-      Serials at every server of the settings";
-
-const EXPLAIN_EXAMPLES: &str = "\
-Examples:
-  mcdns explain web.shop.galactic.svc.example.com deploy/demo/two-regions
-      From a directory
-  mcdns explain web.shop.galactic.svc.example.com
-      From the running program, at 127.0.0.1:8080
-  mcdns explain web.shop.galactic.svc.example.com --history --type A
-      What changed when and why
-  mcdns explain web.shop.galactic.svc.example.com -o json --admin 127.0.0.1:9080
-      For a program, from another admin address";
-
-const SETTINGS_EXAMPLES: &str = "\
-Examples:
-  mcdns settings
-      Defaults and variables
-  mcdns settings --settings /etc/mcdns.yaml --listen 192.0.2.1:53
-      A file with a flag over it";
-
-const COMPLETIONS_EXAMPLES: &str = "\
-Examples:
-  mcdns completions bash
-      To be written to /etc/bash_completion.d/mcdns, or read by `source <(mcdns completions bash)`
-  mcdns completions zsh
-      To be written to a folder of $fpath, as _mcdns
-  mcdns completions fish
-      To be written to ~/.config/fish/completions/mcdns.fish";
 
 #[cfg(test)]
 mod tests {
@@ -538,7 +492,7 @@ mod tests {
         assert_eq!(flags.state_dir.as_deref(), Some(Path::new("s")));
         assert_eq!(flags.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.1:1", "[::1]:2"]);
         assert_eq!(flags.admin.map(|address| address.port()), Some(3));
-        assert_eq!(flags.log_format, Some(LogFormat::Json));
+        assert_eq!(flags.log_format, Some(LineFormat::Json));
     }
 
     #[test]

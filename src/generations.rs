@@ -41,11 +41,17 @@ const ASTRAY: i64 = 30_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
     /// SOA serial.
-    #[serde(with = "serial")]
     pub serial: Serial,
     /// Digest of everything in the zone but the serial.
     #[serde(with = "hexadecimal")]
     pub digest: u128,
+}
+
+impl Published {
+    /// The digest as it is written.
+    pub fn digest_text(&self) -> String {
+        format!("{:032x}", self.digest)
+    }
 }
 
 /// The published generation of every zone, and the states since.
@@ -233,19 +239,6 @@ impl Generation {
         let newest =
             known.reduce(|one, other| if one.partial_cmp(&other) == Some(Ordering::Less) { other } else { one });
         Some(Published { serial: newest.map_or(Serial(unix), Serial::next), digest })
-    }
-}
-
-mod serial {
-    use mcdns_core::dns::Serial;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(serial: &Serial, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(serial.0)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Serial, D::Error> {
-        u32::deserialize(deserializer).map(Serial)
     }
 }
 

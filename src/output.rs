@@ -194,7 +194,10 @@ fn help_last(error: &anyhow::Error) -> String {
     for part in &parts {
         let (message, more) =
             part.split_once(HELP).map_or((part.as_str(), None), |(message, more)| (message, Some(more)));
-        what.push(message);
+        // Some say their cause themselves.
+        if !what.last().is_some_and(|last: &&str| last.ends_with(message)) {
+            what.push(message);
+        }
         help.extend(more.map(|more| format!("{HELP}{more}")));
     }
     what.join(": ") + &help
@@ -225,6 +228,12 @@ mod tests {
         let table = PIPE.table(&["NAME", "WHY"], &[vec!["a".to_owned(), "b c".to_owned()]]);
         assert_eq!(table, "NAME\tWHY\na\tb c\n");
         assert_eq!(PIPE.paint(Paint::Bad, "x"), "x");
+    }
+
+    #[test]
+    fn a_cause_that_was_said_is_not_said_again() {
+        let error = anyhow::anyhow!("refused").context("cannot connect: refused").context("no list");
+        assert_eq!(help_last(&error), "no list: cannot connect: refused");
     }
 
     #[test]

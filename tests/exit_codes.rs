@@ -61,7 +61,7 @@ fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     for (arguments, part) in [
         (&[][..], "Usage: mcdns"),
         (&["record", DEMO], "records"),
-        (&["records"], "<DIR>"),
+        (&["records"], "needs none: name DIR"),
         (&["records", DEMO, "-o", "xml"], "zone, json, yaml"),
         (&["records", DEMO, "--zone", "example.org"], "the zones are example.com"),
         (&["run", DEMO, "--listen", "127.0.0.1"], "write 127.0.0.1:PORT"),

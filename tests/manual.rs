@@ -5,7 +5,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may say what it expects")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
@@ -17,12 +17,20 @@ use std::{
 };
 
 use mcdns::{
-    admin::{self, Admin},
+    admin::{
+        self, Admin,
+        host_metrics::{collect_sources, collect_writer},
+    },
     federation::Federation,
     settings::{Flags, Settings},
 };
-use mcdns_core::{check::FindingCode, records::Options};
+use mcdns_control::{
+    EventCounts, Leadership, WriterReport,
+    join::objects::{HEALTH_PATHS, READ, READ_VERBS},
+};
+use mcdns_core::{check::FindingCode, model::Timestamp, records::Options};
 use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
+use mcdns_sources::kubernetes::{ClusterReport, HealthMode, HealthReport, KindReport, Report};
 use mcdns_state::HistoryLimits;
 
 /// Patience for an answer on the loopback interface.
@@ -73,6 +81,37 @@ fn the_table_of_findings_is_that_of_the_code() {
 }
 
 #[test]
+fn the_permissions_of_the_manual_are_those_that_join_gives() {
+    let text = read(&page("members.md"));
+    let (_, written, _) = marked(&text, "generated: permissions");
+    let code = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>();
+    let mut table = "| where | what | verbs |\n|---|---|---|\n".to_owned();
+    for (groups, resources) in READ {
+        let of = match groups {
+            [""] => String::new(),
+            groups => format!(" of {}", code(groups).join(" and ")),
+        };
+        let (what, verbs) = (code(resources).join(", "), READ_VERBS.join(", "));
+        writeln!(table, "| everywhere | {what}{of} | {verbs} |").expect("a string takes it");
+    }
+    writeln!(table, "| paths | {} | get |", code(HEALTH_PATHS).join(", ")).expect("a string takes it");
+    table.push_str("| system namespace | `serviceaccounts/token` of its own ServiceAccount | create |\n");
+    assert_eq!(written, table);
+}
+
+#[test]
+fn every_flag_of_join_is_in_the_manual() {
+    let text = read(&page("members.md"));
+    let mut command = <mcdns::args::Arguments as clap::CommandFactory>::command();
+    let join = command.find_subcommand_mut("join").expect("the command");
+    for argument in join.get_arguments().filter(|argument| !argument.is_global_set()) {
+        if let Some(flag) = argument.get_long().filter(|flag| !["output", "help"].contains(flag)) {
+            assert!(text.contains(&format!("`--{flag}")), "--{flag} is not in the manual");
+        }
+    }
+}
+
+#[test]
 fn every_code_and_reason_in_the_rule_book_exists() {
     let rules = read(&page("names-and-levels.md"));
     let codes: BTreeSet<&str> = FindingCode::ALL.iter().map(|code| code.as_str()).collect();
@@ -90,6 +129,7 @@ fn every_code_and_reason_in_the_rule_book_exists() {
     let elsewhere = |code: &str| {
         code.starts_with("zone-")
             || code.starts_with("delegation-")
+            || code.starts_with("skydns-")
             || ["short-secret", "next-start"].contains(&code)
             || ["refused-setting", "unreadable", "syntax", "wrong-object", "unknown-version", "duplicate-object"]
                 .contains(&code)
@@ -130,6 +170,36 @@ fn the_settings_example_is_accepted_and_no_key_is_left_out() {
     }
 }
 
+#[test]
+fn the_settings_that_the_chart_renders_are_accepted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let goldens = fs::read_dir(top().join("tests/golden/chart")).expect("goldens");
+    let mut accepted = 0;
+    for golden in goldens {
+        let golden = golden.expect("an entry").path();
+        let objects: Vec<serde_json::Value> = serde_saphyr::from_multiple(&read(&golden)).expect("YAML");
+        let texts = objects.iter().filter_map(|object| object["data"]["settings.yaml"].as_str());
+        let [text] = texts.collect::<Vec<_>>()[..] else { panic!("{}: one settings file", golden.display()) };
+        let file = folder.path().join("settings.yaml");
+        fs::write(&file, text).expect("written");
+        match Settings::resolve(Some(&file), std::iter::empty(), &Flags::default()) {
+            Ok(settings) => {
+                assert!(settings.state_dir.value.is_some(), "{}", golden.display());
+                accepted += 1;
+            }
+            // Files that a Secret brings are not here.
+            Err(refused) => {
+                let text = refused.to_string();
+                let errors = text.lines().filter(|line| line.contains("error["));
+                let odd: Vec<_> =
+                    errors.filter(|line| !line.contains("/etc/mcdns/") && !line.contains("kubeconfig")).collect();
+                assert!(odd.is_empty(), "{}: {odd:?}", golden.display());
+            }
+        }
+    }
+    assert!(accepted >= 3, "{accepted} settings files are too few");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let federation = Federation::new(Options::default(), HistoryLimits::default());
@@ -149,6 +219,13 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     };
     server.counters().taps().set(None, Some(&dnstap)).expect("a thread");
     let admin = Admin::new(store, &server, Some(Arc::new(Mutex::new(federation)))).expect("an admin port");
+    // Others are there only where Kubernetes is observed.
+    let kind = KindReport { heard: Some(Timestamp(0)), ..KindReport::default() };
+    let host = ClusterReport { kinds: vec![kind], health: Some(health()), ..ClusterReport::default() };
+    let report = Report { host, ..Report::default() };
+    admin.metrics().add(move |families| collect_sources(&report, 0, families));
+    let writer = writer_report();
+    admin.metrics().add(move |families| collect_writer(&writer, families));
     let address = "127.0.0.1:0".parse().expect("an address");
     let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");
     let address = listener.local_addr().expect("an address");
@@ -175,6 +252,24 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     let written: BTreeSet<String> = written.into_iter().filter(|cell| cell.starts_with("mcdns_")).collect();
     assert!(exposed.len() > 10, "{exposition}");
     assert_eq!(written, exposed);
+}
+
+fn health() -> HealthReport {
+    let (mode, why) = (HealthMode::Own, String::new());
+    HealthReport { mode, why, outcome: None, probed: None, written_counts: false }
+}
+
+fn writer_report() -> WriterReport {
+    WriterReport {
+        leadership: Leadership::Follower { holder: None },
+        waiting: [("answers", 0), ("refresh", 0), ("status", 0)],
+        in_flight: 0,
+        oldest: None,
+        writes: BTreeMap::from([(("status", "written"), 1)]),
+        stopped: Vec::new(),
+        problems: BTreeMap::new(),
+        events: EventCounts::default(),
+    }
 }
 
 #[test]

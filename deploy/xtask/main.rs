@@ -5,8 +5,15 @@
 //! where that is allowed. No step is ever skipped: a missing tool is a failure that says what to do.
 
 mod console;
+mod e2e;
 mod fuzz;
+mod generate;
+mod grafana;
+mod helm;
+mod image;
 mod instructions;
+mod interop;
+mod kubernetes;
 mod process;
 mod rooms;
 mod scan;
@@ -40,6 +47,20 @@ enum Command {
         #[arg(long, value_enum, value_name = "STEP")]
         only: Vec<Step>,
     },
+    /// Run mcdns against real API servers, which are built when they are missing, and break them.
+    #[command(after_help = "Examples:\n  cargo xtask e2e\n  cargo xtask e2e outages::\n  cargo xtask e2e --list")]
+    E2e(e2e::Wanted),
+    /// Run mcdns beside CoreDNS on the same keys in a real etcd, with many random questions.
+    Interop,
+    /// Write the generated parts anew: CRDs, Kustomize, what the chart renders, dashboard and alert rules.
+    Generate {
+        /// Write nothing; fail when something on file is not what would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build a static binary as the container file does, and run it with nothing around it.
+    #[command(after_help = "Example:\n  cargo xtask image --check")]
+    Image(image::Wanted),
     /// Hold the packages' dependencies against the rules of the rooms.
     CheckRooms,
     /// Build for release, measure speed and memory, and compare with other name servers.
@@ -78,6 +99,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let top = top()?;
     match &arguments.command {
         Command::Test { only } => steps::test(&top, only),
+        Command::E2e(wanted) => e2e::run(&top, wanted),
+        Command::Interop => interop::compare(&top),
+        Command::Generate { check } => generate::run(&top, *check),
+        Command::Image(wanted) => image::run_image(&top, wanted),
         Command::CheckRooms => rooms::run(&top),
         Command::Bench(wanted) => steps::bench(&top, wanted),
         Command::Fuzz(wanted) => fuzz::run(&top, wanted),

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    instructions,
+    generate, instructions, kubernetes,
     process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan, tools,
 };
@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Format,
     /// Which package may use which.
     Rooms,
+    /// CRDs, chart, Kustomize, dashboard and alert rules.
+    Generated,
     /// Lints, with warnings denied.
     Clippy,
     /// Documentation, with warnings denied.
@@ -69,6 +71,8 @@ pub(crate) enum Benchmark {
     Directory,
     /// From a written file to the changed answer.
     Follow,
+    /// From API servers to answers, and what that costs.
+    Control,
     /// Size of the program, and with `--build` the time that it takes to build.
     Build,
 }
@@ -119,6 +123,10 @@ pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
         tools::provide(top)?;
         folders.extend(tools::provide_coredns(top)?);
     }
+    if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Control) {
+        tools::provide(top)?;
+        kubernetes::provide(top)?;
+    }
     run(&mut cargo(top, &["build", "--release", "--workspace"]))?;
     let program = Path::new(&target(top)?).join("release/bench");
     let mut bench = command(top, &program.to_string_lossy(), &[]);
@@ -163,6 +171,7 @@ impl Step {
             Self::Scan => "text that must not be here",
             Self::Format => "formatting",
             Self::Rooms => "which package may use which",
+            Self::Generated => "what is generated is what is on file, and the chart is sound",
             Self::Clippy => "lints, warnings denied",
             Self::Documentation => "documentation, warnings denied",
             Self::Deny => "licences, bans and sources of dependencies",
@@ -173,10 +182,11 @@ impl Step {
 
     fn run(self, top: &Path, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Tools => tools::provide(top),
+            Self::Tools => tools::provide(top).and_then(|()| kubernetes::provide(top)),
             Self::Scan => scan::run(top),
             Self::Format => run(&mut cargo(top, &["fmt", "--all", "--check"])),
             Self::Rooms => rooms::run(top),
+            Self::Generated => generate::run(top, true),
             Self::Clippy => {
                 run(&mut cargo(top, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"]))
             }

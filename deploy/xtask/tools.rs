@@ -54,6 +54,8 @@ const PACKAGES: &[Package] = &[
         purpose: "where that secondary keeps its zones",
     },
     Package { name: "sqlite3", program: "sqlite3", purpose: "makes the database of that secondary" },
+    Package { name: "etcd-server", program: "etcd", purpose: "keeps what API servers of tests are told" },
+    Package { name: "faketime", program: "faketime", purpose: "lets the clock of one program jump" },
     Package { name: "dnsperf", program: "dnsperf", purpose: "load for name servers, over HTTPS too" },
 ];
 
@@ -77,7 +79,7 @@ const CARGO_DENY: &str = "cargo-deny@0.20.2";
 /// The CoreDNS that is built where there is none.
 const COREDNS: &str = "github.com/coredns/coredns@v1.14.7";
 /// Where Go lives by its own instructions, which is on nobody's path by itself.
-const GO: &str = "/usr/local/go/bin/go";
+pub(crate) const GO: &str = "/usr/local/go/bin/go";
 
 /// Sees to it that everything in the table is there.
 pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
@@ -116,6 +118,11 @@ pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<Option<PathBuf>> {
     say(format_args!("CoreDNS is missing and is built now, which takes some minutes"));
     let built = run(command(top, &go.to_string_lossy(), &["install", COREDNS]).env("GOBIN", &folder));
     Ok(built.inspect_err(|error| say(format_args!("{error:#}"))).is_ok().then_some(folder))
+}
+
+/// Installs Debian's Go.
+pub(crate) fn provide_go(top: &Path) -> anyhow::Result<()> {
+    install(top, &[Package { name: "golang-go", program: "go", purpose: "builds what Debian does not have" }])
 }
 
 /// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.

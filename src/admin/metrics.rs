@@ -117,7 +117,7 @@ impl Metrics {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.generation.set(i64::try_from(snapshot.generation().0).unwrap_or(i64::MAX));
         self.zones.set(number(snapshot.zones().count()));
-        let computed = federation.map_or_else(Vec::new, |federation| federation.engine().findings());
+        let computed = federation.map_or_else(Vec::new, Federation::findings);
         for severity in [Severity::Error, Severity::Warning, Severity::Info] {
             let all = computed.iter().chain(&sources.findings);
             let count = all.filter(|finding| finding.severity == severity).count();

@@ -9,8 +9,10 @@
 //! | `/history?name=` | changes of a name, newest first, as JSON |
 //! | `/findings` | what is wrong, as JSON |
 //! | `/plan?output=&to=` | what `mcdns plan` prints; as POST with `checksum=` and `force=`, has that plan applied |
+//! | `POST /cordon/CLUSTER`, `DELETE /cordon/CLUSTER` | takes a cluster out of this replica's answers, or back, until the host speaks of it again |
 
-mod families;
+pub mod families;
+pub mod host_metrics;
 mod metrics;
 mod server_metrics;
 mod vitals;
@@ -22,10 +24,10 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
-    http::{StatusCode, header},
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use mcdns_core::{
     check::Finding,
@@ -149,6 +151,7 @@ pub async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> std:
         .route("/history", get(history))
         .route("/findings", get(findings))
         .route("/plan", get(plan).post(apply_plan))
+        .route("/cordon/{cluster}", post(cordon).delete(uncordon))
         .with_state(admin);
     axum::serve(listener, router).await
 }
@@ -254,7 +257,44 @@ async fn answer_plan(admin: &Admin, query: PlanQuery) -> Response {
 
 async fn findings(State(admin): State<Arc<Admin>>) -> Response {
     let mut findings = admin.sources().findings;
-    findings.extend(admin.federation().iter().flat_map(|federation| federation.engine().findings()));
+    findings.extend(admin.federation().iter().flat_map(|federation| federation.findings()));
     findings.sort();
     Json(findings).into_response()
+}
+
+async fn cordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &headers, &cluster, true)
+}
+
+async fn uncordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &headers, &cluster, false)
+}
+
+fn ask_cordon(admin: &Admin, headers: &HeaderMap, cluster: &str, cordoned: bool) -> Response {
+    // A page in a browser of this machine reaches loopback too; browsers say where such a request comes from.
+    if headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not from a page in a browser\n").into_response();
+    }
+    let Some(mut federation) = admin.federation() else {
+        return (StatusCode::NOT_FOUND, "master files alone are served, there is no cluster to cordon\n")
+            .into_response();
+    };
+    match federation.ask_cordon(&cluster.into(), cordoned) {
+        Ok(Some(update)) => {
+            tracing::warn!(cluster, cordoned, names = update.changes.len(), "cordon asked for at the admin port");
+            let what = if cordoned { "is cordoned" } else { "is not cordoned" };
+            let kept = if federation.state().is_some() { "over a restart too" } else { "but not over a restart" };
+            let changed = plural(update.changes.len(), "name");
+            format!(
+                "{cluster} {what} at this replica, {kept}, until its KubeFedCluster is read again: {changed} changed\n"
+            )
+            .into_response()
+        }
+        Ok(None) => {
+            let known: Vec<&str> = federation.engine().clusters().map(|(name, _)| &**name).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            (StatusCode::NOT_FOUND, format!("the host knows no cluster {cluster}; it knows {known}\n")).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcdns_core::answer::{Snapshot, Zone};
+use mcdns_core::answer::Snapshot;
 use mcdns_serve::{
     Counters, LATENCY_BOUNDS, RCODES, SIZE_BOUNDS, TapTotals, Totals, Transport, TransportTotals, ZoneOutcome,
     ZoneTotals, rcode_name,
@@ -67,8 +67,7 @@ fn collect_zones(totals: &Totals, snapshot: &Snapshot, families: &mut Families) 
     let help = "Answers by zone and what they were";
     let mut family = families.counter("mcdns_dns_zone_answers_total", help);
     // Zones that are no longer served have no name by now.
-    let apexes: BTreeMap<u64, String> =
-        snapshot.zones().map(|Zone::Authoritative(zone)| (zone.tag(), zone.apex().to_string())).collect();
+    let apexes: BTreeMap<u64, String> = snapshot.zones().map(|zone| (zone.tag(), zone.apex().to_string())).collect();
     let mut put = |zone: &str, totals: &ZoneTotals, with_zeros: bool| {
         for (outcome, total) in ZoneOutcome::ALL.into_iter().zip(*totals) {
             if total > 0 || with_zeros {
@@ -131,7 +130,7 @@ mod tests {
     fn a_zone_is_named_as_long_as_it_is_served_and_transports_are_shown_once_they_are_used() {
         let apex = OwnerName::parse("example.com").expect("a name");
         let snapshot = snapshot(&apex);
-        let Zone::Authoritative(zone) = snapshot.zone(&apex).expect("the zone");
+        let zone = snapshot.zone(&apex).expect("the zone");
         let mut counters = Counters::default();
         let cells = counters.add_thread(Transport::Tls);
         let client = Client { address: ([192, 0, 2, 1], 5353).into(), transport: Transport::Tls };

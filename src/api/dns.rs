@@ -6,6 +6,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::meta::{Condition, LoadBalancerStatus, Metadata};
@@ -13,8 +14,8 @@ use crate::meta::{Condition, LoadBalancerStatus, Metadata};
 /// Group and version of every kind here.
 pub const API_VERSION: &str = "multiclusterdns.kubefed.io/v1alpha1";
 
-/// A zone that names are made in. The fields are top-level: there is no `spec` and no `status`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A zone that names are made in. The fields are top-level: there is no `spec`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Domain {
     /// Namespaces that may claim names in the zone; all when absent.
@@ -32,6 +33,18 @@ pub struct Domain {
     /// Host name or address of the zone's name server.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name_server: String,
+    /// What is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<DomainStatus>,
+}
+
+/// `status` of a [`Domain`]. KubeFed's Domain has none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DomainStatus {
+    /// Whether the zone is served, and what is wrong with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
 }
 
 /// Asks for the names of the Service of the same namespace and name.
@@ -54,7 +67,7 @@ pub struct ServiceDnsRecord {
 }
 
 /// `spec` of a [`ServiceDnsRecord`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceDnsRecordSpec {
     /// Count a cluster's load balancer even with no ready endpoint.
@@ -75,7 +88,7 @@ pub struct ServiceDnsRecordSpec {
 }
 
 /// `status` of a [`ServiceDnsRecord`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServiceDnsRecordStatus {
     /// What is missing and why.
@@ -90,7 +103,7 @@ pub struct ServiceDnsRecordStatus {
 }
 
 /// Entry of one cluster in a record's status.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterDns {
     /// Name of the KubeFedCluster.
@@ -127,7 +140,7 @@ pub struct IngressDnsRecord {
 }
 
 /// `spec` of an [`IngressDnsRecord`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressDnsRecordSpec {
     /// Full DNS names to publish.
@@ -139,7 +152,7 @@ pub struct IngressDnsRecordSpec {
 }
 
 /// `status` of an [`IngressDnsRecord`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IngressDnsRecordStatus {
     /// What is missing and why.
@@ -167,7 +180,7 @@ pub struct DnsEndpoint {
 }
 
 /// `spec` of a [`DnsEndpoint`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsEndpointSpec {
     /// Sorted by `dnsName`, then `recordType`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -175,7 +188,7 @@ pub struct DnsEndpointSpec {
 }
 
 /// One RRset of a [`DnsEndpoint`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointItem {
     /// Owner name without a trailing dot.

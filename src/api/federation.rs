@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,7 +28,7 @@ pub struct KubeFedCluster {
 }
 
 /// `spec` of a [`KubeFedCluster`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterSpec {
     /// URL or `host[:port]` of the API server.
@@ -45,7 +46,7 @@ pub struct ClusterSpec {
 }
 
 /// `spec.secretRef` of a [`KubeFedCluster`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SecretReference {
     /// Name of a Secret in the namespace of the cluster.
     #[serde(default)]
@@ -53,7 +54,7 @@ pub struct SecretReference {
 }
 
 /// `status` of a [`KubeFedCluster`].
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// `Ready` and `Offline`.
@@ -68,7 +69,7 @@ pub struct ClusterStatus {
 }
 
 /// A condition of a [`KubeFedCluster`], with KubeFed's time of the last probe.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterCondition {
     /// RFC 3339.

@@ -9,14 +9,15 @@
 //! them: what mcdns prints can be compared with it line by line. Nothing is checked here beyond types; whether a
 //! value makes sense is decided in the core.
 
+pub mod crd;
 pub mod dns;
 pub mod federation;
 pub mod meta;
 pub mod standing;
 
 pub use dns::{
-    ClusterDns, DnsEndpoint, DnsEndpointSpec, Domain, EndpointItem, IngressDnsRecord, IngressDnsRecordSpec,
-    IngressDnsRecordStatus, ServiceDnsRecord, ServiceDnsRecordSpec, ServiceDnsRecordStatus,
+    ClusterDns, DnsEndpoint, DnsEndpointSpec, Domain, DomainStatus, EndpointItem, IngressDnsRecord,
+    IngressDnsRecordSpec, IngressDnsRecordStatus, ServiceDnsRecord, ServiceDnsRecordSpec, ServiceDnsRecordStatus,
 };
 pub use federation::{
     ClusterCondition, ClusterReference, ClusterServiceStatus, ClusterSpec, ClusterStatus, FederatedIngress,
@@ -24,4 +25,4 @@ pub use federation::{
     Placement,
 };
 pub use meta::{Condition, List, LoadBalancerIngress, LoadBalancerStatus, Metadata, OwnerReference};
-pub use standing::{Standing, StandingChange, StandingKey, StandingKind};
+pub use standing::{Kept, Standing, StandingChange, StandingCondition, StandingKey, StandingKind};

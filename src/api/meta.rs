@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `metadata`, as far as anybody here reads or writes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// Free text for programs.
@@ -38,7 +39,7 @@ pub struct Metadata {
 }
 
 /// One item of `metadata.ownerReferences`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OwnerReference {
     /// Group and version of the owner.
@@ -59,7 +60,7 @@ pub struct OwnerReference {
 }
 
 /// A condition in the usual form (`metav1.Condition`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// RFC 3339; left out where output must not depend on the time.
@@ -82,7 +83,7 @@ pub struct Condition {
 }
 
 /// `status.loadBalancer` of core/v1: written as `{}` when empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadBalancerStatus {
     /// Where traffic goes in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -90,7 +91,7 @@ pub struct LoadBalancerStatus {
 }
 
 /// One item of `status.loadBalancer.ingress`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct LoadBalancerIngress {
     /// A host name, as AWS gives.
     #[serde(default, skip_serializing_if = "String::is_empty")]

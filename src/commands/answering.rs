@@ -6,20 +6,19 @@
 //! ```
 
 use std::{
-    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
 use mcdns_serve::{
-    BindError, Dnstap, DnstapOutput, HandOver, Inherited, LineFormat, PATIENCE, PolicyStore, Ports, Predecessor,
-    QueryLog, Server, Service, SnapshotStore, drop_privileges, raise_file_limit,
+    BindError, Dnstap, HandOver, Inherited, PATIENCE, PolicyStore, Ports, Predecessor, Server, Service, SnapshotStore,
+    drop_privileges, raise_file_limit,
 };
 
 use crate::{
     admin,
-    settings::{self, LogFormat, Origin, Settings},
+    settings::{Origin, Settings},
 };
 
 /// How often the files of certificates are looked at.
@@ -168,28 +167,15 @@ impl Answering {
 /// Puts the query log and dnstap of the settings in force.
 pub(super) fn set_taps(server: &Server, settings: &Settings) -> Result<()> {
     let settings = &settings.server;
-    // Settings have no sample of 0.
-    let sample = |sample: u32| NonZeroU32::new(sample).unwrap_or(NonZeroU32::MIN);
-    let log = settings.query_log.value.as_ref().map(|log| QueryLog {
-        sample: sample(log.sample),
-        file: log.file.clone(),
-        format: match log.format {
-            LogFormat::Text => LineFormat::Text,
-            LogFormat::Json => LineFormat::Json,
-        },
-    });
     let dnstap = settings.dnstap.value.as_ref().map(|dnstap| Dnstap {
-        output: match &dnstap.output {
-            settings::DnstapOutput::Socket(path) => DnstapOutput::Socket(path.clone()),
-            settings::DnstapOutput::File(path) => DnstapOutput::File(path.clone()),
-        },
-        sample: sample(dnstap.sample),
+        output: dnstap.output.clone(),
+        sample: dnstap.sample,
         identity: settings.identity.value.as_deref().map(Into::into),
         version: settings.version.value.as_deref().map(Into::into),
         queries: dnstap.queries,
         responses: true,
     });
-    Ok(server.counters().taps().set(log.as_ref(), dnstap.as_ref())?)
+    Ok(server.counters().taps().set(settings.query_log.value.as_ref(), dnstap.as_ref())?)
 }
 
 /// Opens the listeners of the settings, with as many UDP workers as they say, or one for each core.

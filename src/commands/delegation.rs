@@ -16,7 +16,7 @@ use hickory_proto::{
     rr::{Name, RData, RecordType, rdata::NS},
 };
 use mcdns_core::{
-    answer::{Entry, Snapshot, Zone},
+    answer::{Entry, Snapshot},
     check::{
         Finding,
         delegation::{self, NameServers, ParentSays, ServerSays, SoaAnswer, ZoneSays},
@@ -89,7 +89,7 @@ pub(super) async fn check(
 
 /// What a snapshot says of the zone, where it has it.
 pub(super) fn in_snapshot(apex: &OwnerName, snapshot: &Snapshot) -> Option<ZoneSays> {
-    let Zone::Authoritative(zone) = snapshot.zone(apex)?;
+    let zone = snapshot.authoritative(apex)?;
     Some(says(apex, |name| zone.entry(name)))
 }
 

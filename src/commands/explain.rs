@@ -1,12 +1,8 @@
 //! `mcdns explain`: why a name has the answer it has, and what changed when.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use mcdns_core::{
     answer::Snapshot,
     dns::{OwnerName, RecordType, Rrset, display_rdata},
@@ -16,15 +12,12 @@ use mcdns_core::{
 use mcdns_state::Change;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Outcome, answer::answer, load};
+use super::{Outcome, admin_port, answer::answer, live, load};
 use crate::{
     args,
     output::{Output, Paint},
     settings::Settings,
 };
-
-/// How long the running program may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An explanation with the answers that it explains.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,6 +48,15 @@ pub(super) fn explain(arguments: &args::Explain, settings: &Settings, output: Ou
     let explained = match &arguments.directory {
         Some(path) => {
             let loaded = load::load(path, settings, output)?;
+            explained(
+                &arguments.name,
+                arguments.record_type,
+                loaded.engine.snapshot(),
+                loaded.engine.explain(&arguments.name),
+            )
+        }
+        None if arguments.admin.is_none() && live::is_meant(&arguments.host) => {
+            let loaded = live::load(&arguments.host, settings, output)?;
             explained(
                 &arguments.name,
                 arguments.record_type,
@@ -172,36 +174,9 @@ fn ask<T: DeserializeOwned>(
     name: &OwnerName,
     record_type: Option<RecordType>,
 ) -> Result<T> {
-    let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
-    let name: String = name.to_string().bytes().map(escape).collect();
-    let body = request(admin, "GET", &format!("{path}?name={name}{record_type}"), PATIENCE)?;
-    serde_json::from_str(&body).context("the admin port answers something else than this version expects")
-}
-
-/// The body of what the running program answers to `/path`.
-pub(super) fn request(admin: SocketAddr, method: &str, path: &str, patience: Duration) -> Result<String> {
     let help = "is `mcdns run` running? Name its admin port with --admin ADDR:PORT, or a directory to compute from";
-    let no_program = || format!("no program answers at the admin port {admin}\n  help: {help}");
-    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE).with_context(no_program)?;
-    stream.set_read_timeout(Some(patience))?;
-    let length = if method == "POST" { "Content-Length: 0\r\n" } else { "" };
-    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {admin}\r\n{length}Connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).with_context(no_program)?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(no_program)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the admin port does not speak HTTP")?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
-    if status != "200" {
-        bail!("the admin port answers {status}: {}", body.trim());
-    }
-    Ok(body.to_owned())
-}
-
-/// An octet in a query string (RFC 3986 section 2.1).
-pub(super) fn escape(octet: u8) -> String {
-    if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
-        char::from(octet).to_string()
-    } else {
-        format!("%{octet:02X}")
-    }
+    let record_type = record_type.map(|one| format!("&type={one}")).unwrap_or_default();
+    let name: String = name.to_string().bytes().map(admin_port::escape).collect();
+    let body = admin_port::ask(admin, "GET", &format!("/{path}?name={name}{record_type}"), help)?;
+    serde_json::from_str(&body).context("the admin port answers something else than this version expects")
 }

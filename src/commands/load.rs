@@ -67,7 +67,7 @@ pub(super) fn hosts_file(settings: &Settings, directory: &Path) -> Option<PathBu
 }
 
 /// What the host names among the targets resolve to, asked once with the system's resolvers.
-fn resolve_once(engine: &Engine) -> Result<Vec<Observation>> {
+pub(super) fn resolve_once(engine: &Engine) -> Result<Vec<Observation>> {
     let wanted: std::collections::BTreeSet<String> = engine.host_names().map(ToString::to_string).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use hickory_proto::rr::{Name, RData, RecordType};
 use mcdns_serve::Service;
 
-use super::{Outcome, answer::mnemonic, ask, small_runtime};
+use super::{Outcome, answer::mnemonic, ask, live, small_runtime};
 use crate::{
     args::{self, Arguments},
     output::{Output, Paint},
@@ -39,6 +39,14 @@ pub(super) fn lookup(
     if arguments.settings_file().is_some() {
         let plain = settings.listen.value.iter().filter(|listener| listener.service == Service::Plain);
         servers.extend(plain.map(|listener| listener.address));
+    }
+    if servers.is_empty() && live::is_meant(&wanted.host) {
+        match live::name_servers(&wanted.host, &wanted.name, settings) {
+            Ok(found) => servers = found,
+            // As a plug-in without flags: the name servers of the zone are found without a host too.
+            Err(_) if wanted.host.kubeconfig.is_none() && wanted.host.context.is_none() => {}
+            Err(error) => return Err(error),
+        }
     }
     let types = match wanted.record_type {
         Some(record_type) => vec![RecordType::from(record_type.0)],

@@ -1,16 +1,22 @@
 //! The commands: a page of wiring each.
 
+mod admin_port;
 mod answer;
 mod answering;
 mod ask;
 mod check;
+mod clusters;
+mod cordon;
 mod delegation;
 pub(crate) mod explain;
 mod kept;
+mod kube_clients;
+mod live;
 mod load;
 mod lookup;
 pub(crate) mod plan;
 pub(crate) mod publishers;
+mod members;
 mod records;
 mod reload;
 mod run;
@@ -25,11 +31,12 @@ use mcdns_core::{
     check::{Finding, Severity},
     records as core_records,
 };
+use mcdns_serve::LineFormat;
 
 use crate::{
     args::{Arguments, Color, Command},
     output::{Colour, Output},
-    settings::{LogFormat, Settings, SettingsError},
+    settings::{Settings, SettingsError},
     telemetry,
 };
 
@@ -66,9 +73,13 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
         }
         _ => match settings(arguments) {
             Ok(settings) => {
-                let log = telemetry::start(settings.log_format.value, &settings.log_level.value);
+                // A command that only asks says itself what it is told; a server's log has the details.
+                let serves = matches!(arguments.command, Command::Run(_) | Command::Serve(_));
+                let level = &settings.log_level.value;
+                let level = if serves { level.clone() } else { format!("{level},kube_client=off") };
+                let log = telemetry::start(settings.log_format.value, &level);
                 log.map_err(anyhow::Error::msg).and_then(|()| {
-                    if settings.log_format.value == LogFormat::Json {
+                    if settings.log_format.value == LineFormat::Json {
                         output = output.for_programs();
                     }
                     with_settings(arguments, settings, output)
@@ -106,6 +117,11 @@ fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> R
         Command::Lookup(lookup) => lookup::lookup(lookup, arguments, &settings, output),
         Command::Explain(explain) => explain::explain(explain, &settings, output),
         Command::Plan(plan) => plan::plan(plan, &settings, output),
+        Command::Clusters(clusters) => clusters::clusters(clusters, &settings, output),
+        Command::Join(join) => members::join(join, &settings, output),
+        Command::Unjoin(unjoin) => members::unjoin(unjoin, &settings, output),
+        Command::Cordon(cordon) => cordon::cordon(cordon, &settings, output),
+        Command::Uncordon(uncordon) => cordon::uncordon(uncordon, &settings, output),
         Command::Settings(_) => {
             output.print(&settings.describe())?;
             Ok(Outcome::Fine)

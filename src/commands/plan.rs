@@ -13,7 +13,7 @@ use mcdns_publish::{EngineSource, PublishError, PublishedZone, Publishing, Revie
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Outcome, explain::request, load, publishers::destinations, small_runtime};
+use super::{Outcome, admin_port, load, publishers::destinations, small_runtime};
 use crate::{
     args::{self, PlanOutput},
     output::Output,
@@ -150,13 +150,14 @@ fn ask(arguments: &args::Plan, admin: SocketAddr) -> Result<PlanAnswer> {
         PlanOutput::Json => "json",
         PlanOutput::Markdown => "markdown",
     };
-    let mut path = format!("plan?output={form}&force={}", arguments.force);
+    let mut path = format!("/plan?output={form}&force={}", arguments.force);
     for (key, value) in [("to", &arguments.to), ("checksum", &checksum)] {
         if let Some(value) = value {
-            let value: String = value.bytes().map(super::explain::escape).collect();
+            let value: String = value.bytes().map(admin_port::escape).collect();
             path.extend(["&", key, "=", &value]);
         }
     }
-    let body = request(admin, method, &path, PATIENCE)?;
+    let help = "is `mcdns run` running? Name its admin port with --admin ADDR:PORT, or a directory to compute from";
+    let body = admin_port::ask_patiently(admin, method, &path, help, PATIENCE)?;
     serde_json::from_str(&body).context("the admin port answers something else than this version expects")
 }

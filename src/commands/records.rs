@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use mcdns_core::dns::{OwnerName, Rrset, master};
 use mcdns_core::records::Engine;
 
-use super::{Outcome, load, say_ignored};
+use super::{Outcome, live, load, say_ignored};
 use crate::{
     args::{Records, RecordsOutput},
     output::Output,
@@ -13,7 +13,10 @@ use crate::{
 
 /// Prints what would be served or written.
 pub(super) fn print(arguments: &Records, settings: &Settings, output: Output) -> Result<Outcome> {
-    let loaded = load::load(&arguments.directory, settings, output)?;
+    let loaded = match &arguments.directory {
+        Some(path) => load::load(path, settings, output)?,
+        None => live::load(&arguments.host, settings, output)?,
+    };
     let objects = || mcdns_control::host_objects(&loaded.engine, &settings.dns_endpoint_groups.value);
     let text = match arguments.output {
         RecordsOutput::Zone => zones(&loaded.engine, &arguments.zone)?,

@@ -8,10 +8,10 @@
 //!
 //! There is nothing between the two: one fault in the file, and nothing of it is applied.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mcdns_core::check::{Finding, FindingCode};
-use mcdns_serve::{Condition, Policy, PolicyStore, Server};
+use mcdns_serve::{Condition, Policy, PolicyStore, Server, TransferHistory};
 
 use super::answering::set_taps;
 use crate::{
@@ -25,6 +25,8 @@ pub(super) struct Reload {
     /// In force now; what is fixed is as it was at the start.
     settings: Settings,
     policy: PolicyStore,
+    /// Its limits are set here.
+    transfers: Arc<TransferHistory>,
     condition: Condition,
     findings: Vec<Finding>,
     /// Changes that wait for the next start and were told, by setting.
@@ -33,8 +35,9 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Starts with the settings that the program starts with.
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, transfers: &Arc<TransferHistory>) -> Self {
         Self {
+            transfers: Arc::clone(transfers),
             policy: PolicyStore::new(settings.policy()),
             condition: Condition::Ready,
             findings: settings.warnings.clone(),
@@ -86,6 +89,7 @@ impl Reload {
             tracing::error!(%error, "the log level stays as it was");
         }
         self.store_policy(&settings);
+        self.transfers.set_limits(settings.transfer_limits);
         renew_certificates(server);
         server.counters().taps().reopen();
         if let Err(error) = set_taps(server, &settings) {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference},
+    answer::{AuthoritativeZone, Patch, Snapshot, ZoneDifference},
     check::{Finding, FindingCode},
     dns::OwnerName,
 };
@@ -59,6 +59,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
         findings.extend(files.load(path)?);
     }
     let store = Arc::new(SnapshotStore::new(files.snapshot.clone()));
+    store.transfers().set_limits(settings.transfer_limits);
     for path in paths {
         findings.extend(files.follow(path, None, store.transfers(), &mut kept));
     }
@@ -67,7 +68,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     if files.zones.is_empty() {
         bail!("no file gives a zone that can be served");
     }
-    let mut reload = Reload::new(settings);
+    let mut reload = Reload::new(settings, store.transfers());
     let (successor, mut wishes) = mpsc::channel(1);
     let mut answering = opening.start(settings, &store, reload.policy(), Successor(successor))?;
     let apexes: BTreeSet<String> = files.zones.values().map(ToString::to_string).collect();
@@ -155,7 +156,7 @@ impl Files {
     }
 
     fn zone(&self, apex: &OwnerName) -> Option<&Arc<AuthoritativeZone>> {
-        self.snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+        self.snapshot.authoritative(apex)
     }
 
     /// Follows what a file gives now, after the zone that it gave before: that one, or what was served before the

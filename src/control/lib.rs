@@ -1,144 +1,51 @@
-//! What mcdns writes to the host cluster: the status of every record, and a DNSEndpoint for each.
+//! What mcdns writes to Kubernetes, and nothing else: it never watches, and it decides nothing about names.
 //!
-//! The objects here are computed and complete; a writer only has to apply them. They carry no times, so that
-//! equal results are equal objects and nothing is written when nothing changed. What a field means and when
-//! it is left out is KubeFed's (v0.6.1), with conditions added to the status.
+//! ```text
+//!   sources: what stands ─────────┐           ┌── status of records
+//!   sources: verdicts on members ─┤           ├── DNSEndpoints
+//!   root: records that changed ───┼─► writer ─┼── status of KubeFedClusters
+//!   root: published zones ────────┘     ▲     ├── annotation of Domains
+//!   lease: may I write? ────────────────┘     └── Events
+//! ```
+//!
+//! * [`desired`] renders what belongs into the host from the engine.
+//! * [`lease`] says which replica may write. All replicas observe and serve; losing the lease stops writing alone.
+//! * [`writer`] brings what stands to what is wanted, at a bounded rate, and forgets nothing.
+//! * [`events`] tells people.
+//! * [`tokens`] renews the credentials that members are read with.
+//!
+//! # Two versions side by side
+//!
+//! During an upgrade, and after it is rolled back, an old and a new version run together. They do not fight, because:
+//!
+//! * Only the holder of the lease writes, whatever its version, and the Lease itself is written by replacing what was
+//!   read, so that fields a version does not know survive.
+//! * Every version applies with the same field manager ([`MANAGER`]). When the lease moves to an older version, that
+//!   applies what it knows; fields that only the newer one knows go (they belong to the same manager and are no longer
+//!   applied). That is one write per object and move of the lease, not a loop: the replica that lost the lease does not
+//!   write back, it has stopped writing. Fields of other managers stay.
+//! * A change by [`MANAGER`] is never counted as foreign, so that a version does not stop writing because of another.
+//! * Digests of what was written are kept in memory only; no version reads another's.
+//! * A field that must survive a rollback belongs to a field manager of its own.
 
-use std::collections::BTreeMap;
+pub mod cordon;
+pub mod desired;
+pub mod events;
+mod host;
+pub mod join;
+pub mod lease;
+pub mod tokens;
+pub mod unjoin;
+pub mod writer;
 
-use mcdns_api::{
-    ClusterDns, Condition, DnsEndpoint, EndpointItem, IngressDnsRecord, IngressDnsRecordSpec, IngressDnsRecordStatus,
-    List, LoadBalancerIngress, LoadBalancerStatus, Metadata, OwnerReference, ServiceDnsRecord, ServiceDnsRecordSpec,
-    ServiceDnsRecordStatus,
+pub use desired::{
+    Desired, HostObject, RecordObjects, Warning, dns_endpoint, domain_conditions, held_members, host_objects,
+    record_objects,
 };
-use mcdns_core::{
-    model::{Fact, Object, RecordKey},
-    records::{ClusterEntry, EndpointRrset, Engine, RecordCondition},
-};
-use serde::{Deserialize, Serialize};
+pub use events::{EventCounts, Notice, Recorder, Regarding, recorder};
+pub use host::ApiError;
+pub use lease::{Leadership, LeaseHandle, LeaseOptions};
+pub use writer::{PublishedZone, Urgency, WriterHandle, WriterOptions, WriterReport};
 
-/// Version of the API group that records and DNSEndpoints belong to.
-const API_VERSION: &str = mcdns_api::dns::API_VERSION;
-
-/// An object that belongs into the host cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum HostObject {
-    /// RRsets of one record, for other publishers.
-    DnsEndpoint(DnsEndpoint),
-    /// A record with its status.
-    IngressRecord(IngressDnsRecord),
-    /// A record with its status.
-    ServiceRecord(ServiceDnsRecord),
-}
-
-/// Every object that belongs into the host: DNSEndpoints in each of these API groups, then records with status,
-/// each kind sorted by namespace and name.
-pub fn host_objects(engine: &Engine, endpoint_groups: &[String]) -> List<HostObject> {
-    let keys: Vec<&RecordKey> = engine.record_keys().collect();
-    let mut endpoints: Vec<DnsEndpoint> = keys.iter().filter_map(|key| dns_endpoint(engine, key)).collect();
-    endpoints.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
-    let in_groups = endpoints.iter().flat_map(|endpoint| {
-        // Every group that is known has had its DNSEndpoint in v1alpha1 alone.
-        endpoint_groups
-            .iter()
-            .map(|group| DnsEndpoint { api_version: format!("{group}/v1alpha1").into(), ..endpoint.clone() })
-    });
-    // Keys sort ingress records before service records, as their kinds do.
-    let records = keys.iter().filter_map(|key| record(engine, key));
-    List::new(in_groups.map(HostObject::DnsEndpoint).chain(records).collect())
-}
-
-/// The DNSEndpoint of a record; none if there is no such record.
-pub fn dns_endpoint(engine: &Engine, key: &RecordKey) -> Option<DnsEndpoint> {
-    let rrsets = engine.endpoints(key)?;
-    let object = engine.object(key)?;
-    let owner = OwnerReference {
-        api_version: API_VERSION.to_owned(),
-        kind: key.object_key().kind.as_str().to_owned(),
-        name: key.name.name.to_string(),
-        uid: object.uid.as_deref().unwrap_or_default().to_owned(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    };
-    let metadata = Metadata {
-        name: key.endpoint_name(),
-        namespace: key.name.namespace.to_string(),
-        owner_references: vec![owner],
-        ..Metadata::default()
-    };
-    Some(DnsEndpoint::new(metadata, rrsets.into_iter().map(endpoint_item).collect()))
-}
-
-fn endpoint_item(rrset: EndpointRrset) -> EndpointItem {
-    let labels = rrset.service_name.map(|name| ("serviceName".to_owned(), name));
-    EndpointItem {
-        dns_name: rrset.owner,
-        labels: BTreeMap::from_iter(labels),
-        record_ttl: i64::from(rrset.ttl),
-        record_type: rrset.record_type,
-        targets: rrset.targets,
-    }
-}
-
-fn record(engine: &Engine, key: &RecordKey) -> Option<HostObject> {
-    let object = engine.object(key)?;
-    let status = engine.record_status(key)?;
-    let conditions = status.conditions.iter().map(|one| condition(one, object)).collect();
-    let dns = status.clusters.into_iter().map(cluster_dns).collect();
-    let metadata = metadata(key, object);
-    match &object.fact {
-        Fact::ServiceRecord(spec) => {
-            let spec = ServiceDnsRecordSpec {
-                allow_service_without_endpoints: spec.allow_without_endpoints,
-                dns_prefix: spec.dns_prefix.clone(),
-                domain_ref: spec.domain_ref.to_string(),
-                external_name: spec.external_name.clone(),
-                record_ttl: spec.ttl,
-            };
-            let status = ServiceDnsRecordStatus { conditions, dns, domain: status.domain.unwrap_or_default() };
-            let record = ServiceDnsRecord { status: Some(status), ..ServiceDnsRecord::new(metadata, spec) };
-            Some(HostObject::ServiceRecord(record))
-        }
-        Fact::IngressRecord(spec) => {
-            let spec = IngressDnsRecordSpec { hosts: spec.hosts.clone(), record_ttl: spec.ttl };
-            let status = IngressDnsRecordStatus { conditions, dns };
-            let record = IngressDnsRecord { status: Some(status), ..IngressDnsRecord::new(metadata, spec) };
-            Some(HostObject::IngressRecord(record))
-        }
-        _ => None,
-    }
-}
-
-fn metadata(key: &RecordKey, object: &Object) -> Metadata {
-    Metadata {
-        generation: object.object_generation,
-        name: key.name.name.to_string(),
-        namespace: key.name.namespace.to_string(),
-        uid: object.uid.as_deref().map(str::to_owned),
-        ..Metadata::default()
-    }
-}
-
-fn condition(one: &RecordCondition, object: &Object) -> Condition {
-    Condition {
-        last_transition_time: None,
-        message: one.message.clone(),
-        observed_generation: Some(object.object_generation.unwrap_or_default()),
-        reason: one.reason.to_owned(),
-        status: if one.status { "True" } else { "False" }.to_owned(),
-        kind: one.condition_type.to_owned(),
-    }
-}
-
-fn cluster_dns(entry: ClusterEntry) -> ClusterDns {
-    let text = |field: Option<std::sync::Arc<str>>| field.as_deref().unwrap_or_default().to_owned();
-    let ingress = entry.items.into_iter();
-    let ingress = ingress.map(|item| LoadBalancerIngress { ip: text(item.ip), hostname: text(item.hostname) });
-    ClusterDns {
-        cluster: entry.cluster.to_string(),
-        load_balancer: LoadBalancerStatus { ingress: ingress.collect() },
-        region: text(entry.region),
-        availability_zones: entry.availability_zones.iter().map(ToString::to_string).collect(),
-    }
-}
+/// Field manager of everything that is written here, in every version.
+pub const MANAGER: &str = "mcdns";

@@ -21,9 +21,10 @@ use std::{
 
 use anyhow::Result;
 use mcdns_core::{
-    answer::{AuthoritativeZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    answer::{AuthoritativeZone, OtherZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
+    check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
-    model::{Object, ObjectKey, Observation, Timestamp},
+    model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_serve::SnapshotStore;
@@ -33,6 +34,8 @@ use shared::Shared;
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
 const MEMORY_NOTE: &str = "engine";
+/// Note under which it keeps what was asked of this replica about cordons.
+const CORDONS_NOTE: &str = "cordons";
 
 /// An engine with everything that its results go to.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub struct Federation {
     /// The same, from before what was known is computed: that is on disk already, but may have a new serial.
     differences: Option<Arc<StateDirectory>>,
     memory: serde_json::Value,
+    /// What was asked about cordons, as it is noted.
+    cordons: BTreeMap<ClusterName, bool>,
     /// Zones that have a serial.
     started: BTreeSet<OwnerName>,
     /// Zones that had one and are gone.
@@ -56,6 +61,8 @@ pub struct Federation {
     recording: bool,
     /// Where zones of Domains have the serials that replicas agree on; none where this program is alone.
     shared: Option<Shared>,
+    /// Beside what the engine computes.
+    other_zones: Vec<Arc<dyn OtherZone>>,
 }
 
 impl Federation {
@@ -70,17 +77,27 @@ impl Federation {
             state: None,
             differences: None,
             memory: serde_json::Value::Null,
+            cordons: BTreeMap::new(),
             started: BTreeSet::new(),
             gone: BTreeSet::new(),
             published: BTreeMap::new(),
             recording: false,
             shared: None,
+            other_zones: Vec::new(),
         }
     }
 
     /// From now on zones of Domains have serials that replicas agree on. To be called before anything is known.
     pub fn share(&mut self) {
         self.shared = Some(Shared::default());
+    }
+
+    /// Everything that is wrong with what is known, sorted. That there is nothing at all is worth a word where somebody
+    /// names a directory; a host cluster may well be without a federation for now.
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.engine.findings();
+        findings.retain(|finding| self.shared.is_none() || finding.code != FindingCode::EmptyFederation);
+        findings
     }
 
     /// Takes up what a state directory holds, and writes to it from now on. Returns the objects that were known.
@@ -114,6 +131,17 @@ impl Federation {
                 .map(|(key, object)| Observation { key: key.clone(), object: Some(object.clone()) })
                 .collect();
             self.observe(&known)?;
+        }
+        if let Some(note) = notes.get(CORDONS_NOTE) {
+            // After what was known: that is no word of the host that would overrule it.
+            match serde_json::from_value::<BTreeMap<ClusterName, bool>>(note.clone()) {
+                Ok(asked) => {
+                    self.cordons.clone_from(&asked);
+                    let update = self.engine.remember_cordons(asked, Some(now()));
+                    self.publish(update, BTreeSet::new(), false)?;
+                }
+                Err(error) => tracing::warn!(%error, "a note in the state directory is not understood and is ignored"),
+            }
         }
         self.state = Some(state);
         Ok(objects)
@@ -151,6 +179,21 @@ impl Federation {
         self.publish(update, BTreeSet::new(), lags)
     }
 
+    /// Cordons a cluster for this replica alone, or takes its cordon back, until the host speaks of it again; none if the
+    /// host does not know the cluster.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn ask_cordon(&mut self, cluster: &ClusterName, cordoned: bool) -> Result<Option<Update>> {
+        if !self.engine.clusters().any(|(known, _)| known == cluster) {
+            return Ok(None);
+        }
+        let lags = self.lags();
+        let update = self.engine.ask_cordon(cluster, cordoned, Some(now()));
+        self.publish(update, BTreeSet::new(), lags).map(Some)
+    }
+
     /// Replaces what is set, for instance when a master file changed.
     ///
     /// # Errors
@@ -162,6 +205,19 @@ impl Federation {
         // A master file may have a new serial and nothing else.
         let zones = self.engine.snapshot().zones().map(Zone::apex).cloned().collect();
         self.publish(update, zones, lags)
+    }
+
+    /// From now on these zones of other kinds are answered from too, and no others. What is asked for often is asked for as
+    /// it was: nothing is computed anew.
+    pub fn set_other_zones(&mut self, zones: Vec<Arc<dyn OtherZone>>) {
+        self.other_zones = zones;
+        self.serve();
+    }
+
+    /// Serves what was computed, and the zones of other kinds beside it.
+    fn serve(&self) {
+        let with = |snapshot: Snapshot, zone: &Arc<dyn OtherZone>| snapshot.with_other(Arc::clone(zone));
+        self.store.store(self.other_zones.iter().fold(self.engine.snapshot().clone(), with));
     }
 
     /// True if what is served lacks more than the next patch, because an error kept the one before from being served.
@@ -184,12 +240,13 @@ impl Federation {
             let next = self.engine.snapshot();
             zones.extend(next.zones().map(Zone::apex).cloned());
             changed.extend(zones.iter().filter(|apex| is_other(&served, next, apex)).cloned());
-            removed.extend(served.zones().map(Zone::apex).filter(|apex| next.zone(apex).is_none()).cloned());
+            let served = served.zones().filter_map(Zone::authoritative).map(|zone| zone.apex());
+            removed.extend(served.filter(|apex| next.zone(apex).is_none()).cloned());
         }
         self.set_serials(&mut update, &zones, &changed)?;
         self.record_differences(&update, &zones, &removed, lag);
         self.note_generations(&mut update, &zones, &removed, lag)?;
-        self.store.store(self.engine.snapshot().clone());
+        self.serve();
         let reason = update.reason();
         if self.recording {
             self.record(&update, &reason);
@@ -201,6 +258,10 @@ impl Federation {
             if memory != self.memory {
                 state.record_note(MEMORY_NOTE, memory.clone());
                 self.memory = memory;
+            }
+            if *self.engine.asked_cordons() != self.cordons {
+                self.cordons.clone_from(self.engine.asked_cordons());
+                state.record_note(CORDONS_NOTE, serde_json::to_value(&self.cordons)?);
             }
         }
         Ok(update)
@@ -351,7 +412,7 @@ impl Federation {
 }
 
 fn authoritative<'s>(snapshot: &'s Snapshot, apex: &OwnerName) -> Option<&'s Arc<AuthoritativeZone>> {
-    snapshot.zone(apex).map(|Zone::Authoritative(zone)| zone)
+    snapshot.authoritative(apex)
 }
 
 /// True if a zone that is served holds something else in the next snapshot.
@@ -367,7 +428,7 @@ pub fn now() -> Timestamp {
 }
 
 /// Unix time as the serial of a zone that was never seen.
-fn now_unix() -> u32 {
+pub(crate) fn now_unix() -> u32 {
     // Serials wrap, and so does this in 2106.
     u32::try_from(now().0 / 1000 % (1 << 32)).unwrap_or_default()
 }

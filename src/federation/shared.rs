@@ -119,7 +119,7 @@ impl Federation {
             shared.seen.insert(domain, published);
         }
         self.shared = Some(shared);
-        self.store.store(self.engine.snapshot().clone());
+        self.serve();
         result
     }
 

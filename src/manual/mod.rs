@@ -12,6 +12,10 @@
 //! | [Findings](findings) | what does this message mean |
 //! | [Settings](settings) | what can be set, where, and what wins |
 //! | [Commands](commands) | what can be run, with which exit code; admin paths and metrics |
+//! | [Observing Kubernetes](kubernetes) | what is read and written in clusters, by whom, and what happens when they break |
+//! | [Members](members) | how does a cluster get in, out, and out of the answers for an hour |
+//! | [Installing](install) | how does it get into a cluster, and how do clients find it |
+//! | [SkyDNS keys](skydns) | how do keys in etcd get answered, and CoreDNS swapped |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [Publishing](publishing) | how do the records get to CoreDNS, Route 53 and others, and whose are they there |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
@@ -29,6 +33,9 @@ macro_rules! page {
         #[doc = "[findings]: crate::manual::findings"]
         #[doc = "[settings]: crate::manual::settings"]
         #[doc = "[commands]: crate::manual::commands"]
+        #[doc = "[kubernetes]: crate::manual::kubernetes"]
+        #[doc = "[members]: crate::manual::members"]
+        #[doc = "[install]: crate::manual::install"]
         #[doc = "[operation]: crate::manual::operation"]
         #[doc = "[publishing]: crate::manual::publishing"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
@@ -46,6 +53,10 @@ page!(federation_directory, "federation-directory.md");
 page!(findings, "findings.md");
 page!(settings, "settings.md");
 page!(commands, "commands.md");
+page!(kubernetes, "kubernetes.md");
+page!(members, "members.md");
+page!(install, "install.md");
+page!(skydns, "skydns.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 page!(publishing, "publishing.md");
@@ -65,4 +76,7 @@ pub mod decisions {
     page!(zones_made_at_once, "decisions/0009-zones-made-at-once.md");
     page!(own_listeners, "decisions/0010-own-listeners.md");
     page!(differences_of_generations, "decisions/0011-differences-of-generations.md");
+    page!(own_watch_loop, "decisions/0012-own-watch-loop.md");
+    page!(serials_through_the_domain, "decisions/0013-serials-through-the-domain.md");
+    page!(zones_of_other_kinds, "decisions/0014-zones-of-other-kinds.md");
 }

@@ -45,6 +45,7 @@ mod taps;
 mod transfer;
 mod tsig;
 mod udp;
+mod wire;
 
 pub use access::{AccessList, AccessRule, Network};
 pub use client::{Client, Transport};

@@ -1,33 +1,18 @@
 //! Writing an answer, RRset by RRset, into a buffer with a limit.
 
 use mcdns_core::{
-    answer::{EncodedRrset, QueryName},
+    answer::{EncodedRrset, QueryName, RecordRef},
     dns::{RecordType, Ttl},
 };
 
 use crate::{
     edns::ReplyOptions,
     request::{CLASS_IN, Edns, HEADER, Question},
+    wire::{AA, CD, FARTHEST, OPCODE, OPT, QR, RD, RECORD_HEAD, TC},
 };
-
-/// Octets of an OPT record without options.
-const OPT: usize = 11;
-/// The highest octet that a compression pointer reaches (RFC 1035 section 4.1.4).
-pub(crate) const FARTHEST: usize = 0x3fff;
-/// Type, class, TTL and RDLENGTH of a record.
-const RECORD_HEAD: usize = 10;
 
 /// Octets of one character string (RFC 1035 section 3.3).
 const LONGEST_STRING: usize = 255;
-
-/// Header bits of the third octet (RFC 1035 section 4.1.1).
-pub(crate) const QR: u8 = 0x80;
-const AA: u8 = 0x04;
-pub(crate) const TC: u8 = 0x02;
-const RD: u8 = 0x01;
-/// Of the fourth.
-const CD: u8 = 0x10;
-pub(crate) const OPCODE: u8 = 0x78;
 
 /// QDCOUNT 1 among the four counts of the header.
 const ONE_QUESTION: u64 = 1 << 48;
@@ -211,6 +196,31 @@ impl<'a> Message<'a> {
         Some(data)
     }
 
+    /// Appends one record of class IN whose owner is `owner`, in lower case, with a pointer to as much of it as `known` ends
+    /// with. False, and nothing written, where it does not fit.
+    pub(crate) fn put_record(&mut self, section: Section, record: &RecordRef<'_>, known: Owner<'_>) -> bool {
+        let (front, pointer) = compress(record.owner, known);
+        let tail: &[u8] = pointer.as_ref().map_or(&[0], |pointer| &pointer[..]);
+        let Ok(length) = u16::try_from(record.data.len()) else { return false };
+        let head = self.at + front.len() + tail.len();
+        let end = head + RECORD_HEAD + record.data.len();
+        if end > self.limit {
+            return false;
+        }
+        let out = &mut self.out[self.at..end];
+        let (owner, rest) = out.split_at_mut(front.len() + tail.len());
+        owner[..front.len()].copy_from_slice(front);
+        owner[front.len()..].copy_from_slice(tail);
+        rest[..2].copy_from_slice(&record.record_type.0.to_be_bytes());
+        rest[2..4].copy_from_slice(&CLASS_IN.to_be_bytes());
+        rest[4..8].copy_from_slice(&record.ttl.to_be_bytes());
+        rest[8..RECORD_HEAD].copy_from_slice(&length.to_be_bytes());
+        rest[RECORD_HEAD..].copy_from_slice(record.data);
+        self.at = end;
+        self.counts += section.count(1);
+        true
+    }
+
     /// Appends a TXT record of class CH and TTL 0 at the name of the question; false, and nothing written, where it does
     /// not fit.
     pub(crate) fn put_chaos_text(&mut self, text: &str) -> bool {
@@ -314,6 +324,28 @@ impl<'a> Message<'a> {
         self.out.get_mut(at..end).filter(|_| end <= self.limit)?.copy_from_slice(name);
         Some(end)
     }
+}
+
+/// The labels of `owner` that are to be written, and the pointer behind them; none where all labels are written.
+fn compress<'o>(owner: &'o [u8], known: Owner<'_>) -> (&'o [u8], Option<[u8; 2]>) {
+    let labels = known.name.labels();
+    let mut left = 0;
+    let mut at = 0;
+    while owner[at] != 0 {
+        left += 1;
+        at += 1 + usize::from(owner[at]);
+    }
+    let end = at;
+    at = 0;
+    while left > 0 {
+        if left <= labels && owner[at..] == *known.name.suffix(labels - left) {
+            let place = known.at.saturating_add(known.name.start(labels - left) - known.name.start(known.label));
+            return if place > FARTHEST { (&owner[..end], None) } else { (&owner[..at], Some(pointer_to(place))) };
+        }
+        left -= 1;
+        at += 1 + usize::from(owner[at]);
+    }
+    (&owner[..end], None)
 }
 
 /// Counts one more additional record in the header of a message.

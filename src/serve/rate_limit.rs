@@ -33,9 +33,9 @@ use std::{
 use mcdns_core::dns::RecordType;
 
 use crate::{
-    message::TC,
-    request::{HEADER, number},
+    request::{HEADER, number, skip_name},
     respond::Reply,
+    wire::{OPT, RECORD_HEAD, TC},
 };
 
 /// Lines of the table, a power of two: 131,072 buckets in 1 MiB. NSD has 1,000,000 of 24 octets by default, but
@@ -49,8 +49,6 @@ const TRIES: usize = 64;
 const LOG_EVERY: u64 = 10;
 /// Longest answer that slips: header, question and a short OPT record.
 const LONGEST_SLIP: usize = 512;
-/// Octets of an OPT record without options.
-const OPT: usize = 11;
 
 /// How many answers a client network gets; it answers over UDP alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,28 +345,17 @@ fn network(client: IpAddr, limit: RateLimit) -> (IpAddr, u8) {
 
 /// Octet behind the question of an answer of ours; none where it has no question.
 fn question_end(reply: &[u8]) -> Option<usize> {
-    (number(reply, 4) == 1).then(|| Some(name_end(reply, HEADER)? + 4).filter(|&end| end <= reply.len()))?
-}
-
-/// Octet behind the name at `at`.
-fn name_end(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            0xc0.. => return Some(at + 2),
-            length => at += 1 + usize::from(length),
-        }
-    }
+    (number(reply, 4) == 1).then(|| Some(skip_name(reply, HEADER)? + 4).filter(|&end| end <= reply.len()))?
 }
 
 /// The OPT record of an answer of ours, whose records start at `at`.
 fn find_opt(reply: &[u8], mut at: usize) -> Option<&[u8]> {
     for _ in 0..u32::from(number(reply, 6)) + u32::from(number(reply, 8)) + u32::from(number(reply, 10)) {
-        let head = name_end(reply, at)?;
-        let fixed = reply.get(head..head + 10)?;
-        let end = head + 10 + usize::from(number(fixed, 8));
+        let head = skip_name(reply, at)?;
+        let fixed = reply.get(head..head + RECORD_HEAD)?;
+        let end = head + RECORD_HEAD + usize::from(number(fixed, 8));
         let record = reply.get(at..end)?;
-        if number(fixed, 0) == 41 {
+        if number(fixed, 0) == RecordType::OPT.0 {
             return Some(record);
         }
         at = end;

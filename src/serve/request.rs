@@ -2,7 +2,7 @@
 
 use mcdns_core::{answer::QueryName, dns::RecordType};
 
-use crate::edns;
+use crate::{edns, wire::RECORD_HEAD};
 
 /// Octets of a message's header (RFC 1035 section 4.1.1).
 pub(crate) const HEADER: usize = 12;
@@ -10,8 +10,6 @@ pub(crate) const HEADER: usize = 12;
 pub(crate) const CLASS_IN: u16 = 1;
 /// Class CH.
 pub(crate) const CLASS_CH: u16 = 3;
-/// Type, class, TTL and RDLENGTH of a record.
-const RECORD_HEAD: usize = 10;
 /// Octets of an OPT record without options.
 const OPT: usize = 11;
 

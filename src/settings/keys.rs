@@ -142,6 +142,7 @@ fn read_key(section: &mut Section<'_, '_>, node: &Node, found: &mut Keys) {
         section.refuse(place, key, Misfit::new(message, SECRET_HELP));
         return;
     };
+    let mac_size = section.child(node, "macSize", parse::positive);
     let Some(name) = name else { return };
     if secret.len() < chosen.2 {
         let message = format!(
@@ -154,7 +155,20 @@ fn read_key(section: &mut Section<'_, '_>, node: &Node, found: &mut Keys) {
         warning.place = Some(place.place(section.file));
         found.warnings.push(warning.help(format!("make a new key with `tsig-keygen -a {} {name}`", chosen.0)));
     }
-    found.whole.push(Key::new(name, chosen.1, secret));
+    let mut key = Key::new(name, chosen.1, secret);
+    if let Some((octets, line)) = mac_size {
+        section.row("macSize", octets.to_string(), line);
+        key = match key.with_mac_length(octets) {
+            Ok(key) => key,
+            Err(error) => {
+                let help = "write a length from the half of the MAC on (RFC 8945 section 5.2.2.1), or take it out for whole MACs";
+                let place = present(node, "macSize").unwrap_or(node);
+                section.refuse(place, "macSize", Misfit::new(format!("is no length: {error}"), help));
+                return;
+            }
+        };
+    }
+    found.whole.push(key);
 }
 
 /// The secret with what stands beside it, and the node that says it. None, with a finding, where there is none.

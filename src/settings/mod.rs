@@ -10,6 +10,7 @@
 //! below the working directory, like those of flags.
 
 mod keys;
+mod kubernetes;
 mod layers;
 mod listeners;
 pub(crate) mod parse;
@@ -18,6 +19,7 @@ mod schema;
 mod section;
 mod selector;
 mod server;
+mod skydns;
 mod transfer;
 mod tree;
 mod zones;
@@ -47,7 +49,7 @@ use mcdns_core::{
     model::LabelSelector,
     records::{EmptyLevels, StatusEntries},
 };
-use mcdns_serve::{Condition, Key, KeyRing, Listener, Policy, ZonePolicy};
+use mcdns_serve::{Condition, Key, KeyRing, LineFormat, Listener, Policy, TransferLimits, ZonePolicy};
 use mcdns_state::HistoryLimits;
 use thiserror::Error;
 
@@ -55,9 +57,11 @@ use layers::{Layers, Row};
 use parse::Misfit;
 use tree::{Content, Node};
 
+pub use kubernetes::KubernetesSettings;
 pub use layers::{Origin, Setting};
 pub use publish::{DestinationSettings, PROVIDERS, ProviderSection, PublishSettings};
-pub use server::{DnstapOutput, DnstapSettings, QueryLogSettings, ServerSettings, UserSettings};
+pub use server::{DnstapSettings, ServerSettings, UserSettings};
+pub use skydns::SkyDnsSettings;
 pub use transfer::TransferSettings;
 pub use zones::ZoneSettings;
 
@@ -77,6 +81,10 @@ pub struct Settings {
     pub system_namespace: Setting<String>,
     /// `sources.kubernetes.health.grace`: how long the targets of an unready cluster are kept.
     pub grace: Setting<Duration>,
+    /// The rest of `sources.kubernetes`.
+    pub kubernetes: KubernetesSettings,
+    /// `sources.skydns`.
+    pub skydns: SkyDnsSettings,
     /// `serve.advertise`: see [`Settings::advertised`].
     pub advertise: Setting<Vec<IpAddr>>,
     /// `serve.listen`: an entry with two encrypted transports is two listeners.
@@ -87,6 +95,10 @@ pub struct Settings {
     pub keys: Vec<Key>,
     /// `serve.transfer`: what holds for zones that say nothing of transfers.
     pub transfer: ZonePolicy,
+    /// `serve.transfer.notifySource`: where secondaries are told from, an address of each family at most.
+    pub notify_sources: Vec<IpAddr>,
+    /// `serve.transfer`: what holds for all zones together.
+    pub transfer_limits: TransferLimits,
     /// `serve.zones`, each apex once.
     pub zones: Vec<ZoneSettings>,
     /// `memberSelector`: labels of the member objects that count.
@@ -104,7 +116,7 @@ pub struct Settings {
     /// `history`: how much of the past is kept.
     pub history: Setting<HistoryLimits>,
     /// `log.format`.
-    pub log_format: Setting<LogFormat>,
+    pub log_format: Setting<LineFormat>,
     /// `log.level`: `error`, `warn`, `info`, `debug` or `trace`.
     pub log_level: Setting<String>,
     /// What is odd about the settings, and not refused.
@@ -131,21 +143,24 @@ pub struct Flags {
     pub state_dir: Option<PathBuf>,
     /// `--hosts`.
     pub hosts: Option<PathBuf>,
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--host-only`.
+    pub host_only: bool,
+    /// `--skydns`; empty when not given.
+    pub skydns: Vec<String>,
+    /// `--skydns-zone`; empty when not given.
+    pub skydns_zones: Vec<OwnerName>,
+    /// `--kubefed-namespace`.
+    pub system_namespace: Option<String>,
     /// `--listen`; empty when not given.
     pub listen: Vec<SocketAddr>,
     /// `--admin`.
     pub admin: Option<SocketAddr>,
     /// `--log-format`.
-    pub log_format: Option<LogFormat>,
-}
-
-/// The form of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object per line.
-    Json,
+    pub log_format: Option<LineFormat>,
 }
 
 /// Settings that are refused: everything that is wrong with them, in the order of the file, then of variables.
@@ -227,11 +242,13 @@ impl Settings {
     /// What decides, besides zones, how requests are answered.
     pub fn policy(&self) -> Policy {
         let zone = |zone: &ZoneSettings| {
-            let TransferSettings { access, notify } = zone.transfer.clone();
-            let transfer = access.unwrap_or_else(|| self.transfer.transfer.clone());
-            let notify = notify.unwrap_or_else(|| self.transfer.notify.clone());
+            let TransferSettings { access, notify, sources } = &zone.transfer;
+            let transfer = access.as_ref().unwrap_or(&self.transfer.transfer).clone();
+            let notify = notify.as_ref().unwrap_or(&self.transfer.notify);
+            let notify = transfer::with_sources(notify, sources.as_ref().unwrap_or(&self.notify_sources));
             (zone.apex.clone(), ZonePolicy { transfer, notify })
         };
+        let notify = transfer::with_sources(&self.transfer.notify, &self.notify_sources);
         let server = &self.server;
         Policy {
             nsid: server.nsid.value.clone(),
@@ -241,7 +258,7 @@ impl Settings {
             rate_limit: server.rate_limit,
             keys: KeyRing::new(self.keys.iter().cloned()),
             zones: self.zones.iter().map(zone).collect(),
-            other_zones: self.transfer.clone(),
+            other_zones: ZonePolicy { notify, ..self.transfer.clone() },
             condition: Condition::Ready,
         }
     }
@@ -257,6 +274,8 @@ impl Settings {
         keep(&mut changed, "stateDir", &mut self.state_dir, &running.state_dir);
         keep(&mut changed, "sources.directory", &mut self.directory, &running.directory);
         keep(&mut changed, "sources.hosts", &mut self.hosts, &running.hosts);
+        keep_kubernetes(&mut changed, &mut self.kubernetes, &running.kubernetes);
+        self.skydns.keep(&running.skydns, &mut changed);
         keep(&mut changed, "serve.listen", &mut self.listen, &running.listen);
         keep(&mut changed, "serve.queryLog", &mut self.server.query_log, &running.server.query_log);
         keep(&mut changed, "serve.dnstap", &mut self.server.dnstap, &running.server.dnstap);
@@ -295,7 +314,7 @@ impl Settings {
         let hosts = layers.value("sources.hosts", flag("--hosts", &flags.hosts), None, path, show_path);
         let system_namespace = layers.value(
             "sources.kubernetes.systemNamespace",
-            None,
+            flags.system_namespace.clone().map(|namespace| ("--kubefed-namespace", namespace)),
             "kube-federation-system".to_owned(),
             parse::not_empty,
             Clone::clone,
@@ -304,6 +323,8 @@ impl Settings {
             layers.value("sources.kubernetes.health.grace", None, Duration::from_mins(1), parse::duration, |time| {
                 parse::show_duration(*time)
             });
+        let kubernetes = kubernetes::read(layers, flags);
+        let skydns = skydns::read(layers, flags);
         let advertise = layers.values(
             "serve.advertise",
             None,
@@ -316,6 +337,8 @@ impl Settings {
         let server = server::read(layers);
         let found = keys::read(layers);
         let transfer = transfer::read_default(layers, &found.names);
+        let notify_sources = transfer::read_sources(layers);
+        let transfer_limits = transfer::read_limits(layers);
         let zones = zones::read(layers, &found.names);
         let publish = publish::read(layers);
         let member_selector = selector::read(layers);
@@ -352,9 +375,9 @@ impl Settings {
         let log_format = layers.value(
             "log.format",
             flags.log_format.map(|format| ("--log-format", format)),
-            LogFormat::Text,
-            |text| parse::word(text, &LogFormat::WORDS),
-            |value| word_of(*value, &LogFormat::WORDS),
+            LineFormat::Text,
+            |text| parse::word(text, &LOG_FORMATS),
+            |value| word_of(*value, &LOG_FORMATS),
         );
         let log_level = layers.value(
             "log.level",
@@ -369,11 +392,15 @@ impl Settings {
             hosts,
             system_namespace,
             grace,
+            kubernetes,
+            skydns,
             advertise,
             listen,
             server,
             keys: found.whole,
             transfer,
+            notify_sources,
+            transfer_limits,
             zones,
             member_selector,
             empty_levels,
@@ -414,6 +441,21 @@ fn keep<T: Clone + PartialEq + fmt::Debug>(
     }
 }
 
+/// All of it is read once, when the source is opened.
+fn keep_kubernetes(changed: &mut Vec<Fixed>, new: &mut KubernetesSettings, running: &KubernetesSettings) {
+    keep(changed, "sources.kubernetes.kubeconfig", &mut new.kubeconfig, &running.kubeconfig);
+    keep(changed, "sources.kubernetes.context", &mut new.context, &running.context);
+    keep(changed, "sources.kubernetes.hostOnly", &mut new.host_only, &running.host_only);
+    keep(changed, "sources.kubernetes.health.mode", &mut new.mode, &running.mode);
+    keep(changed, "sources.kubernetes.health.period", &mut new.period, &running.period);
+    keep(changed, "sources.kubernetes.health.timeout", &mut new.timeout, &running.timeout);
+    keep(changed, "sources.kubernetes.health.failureThreshold", &mut new.failure_threshold, &running.failure_threshold);
+    keep(changed, "sources.kubernetes.health.successThreshold", &mut new.success_threshold, &running.success_threshold);
+    keep(changed, "sources.kubernetes.lease.name", &mut new.lease_name, &running.lease_name);
+    keep(changed, "sources.kubernetes.lease.identity", &mut new.lease_identity, &running.lease_identity);
+    keep(changed, "sources.kubernetes.lease.duration", &mut new.lease_duration, &running.lease_duration);
+}
+
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// The words of `emptyLevels`.
@@ -421,11 +463,8 @@ const EMPTY_LEVELS: [(&str, EmptyLevels); 2] = [("climb", EmptyLevels::Climb), (
 /// The words of `statusEntries`.
 const STATUS_ENTRIES: [(&str, StatusEntries); 2] =
     [("all", StatusEntries::All), ("withTargets", StatusEntries::WithTargets)];
-
-impl LogFormat {
-    /// The words that mean it.
-    pub(crate) const WORDS: [(&str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
-}
+/// The words of `log.format` and `serve.queryLog.format`.
+pub(crate) const LOG_FORMATS: [(&str, LineFormat); 2] = [("text", LineFormat::Text), ("json", LineFormat::Json)];
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

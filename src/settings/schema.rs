@@ -37,22 +37,37 @@ const TOP: Shape = Map(&[
             (
                 "kubernetes",
                 Map(&[
-                    ("kubeconfig", Later),
+                    ("kubeconfig", Value),
+                    ("context", Value),
+                    ("hostOnly", Value),
                     ("systemNamespace", Value),
                     (
                         "health",
                         Map(&[
-                            ("mode", Later),
-                            ("period", Later),
-                            ("timeout", Later),
-                            ("failureThreshold", Later),
-                            ("successThreshold", Later),
+                            ("mode", Value),
+                            ("period", Value),
+                            ("timeout", Value),
+                            ("failureThreshold", Value),
+                            ("successThreshold", Value),
                             ("grace", Value),
                         ]),
                     ),
+                    ("lease", Map(&[("name", Value), ("identity", Value), ("duration", Value)])),
                 ]),
             ),
-            ("skydns", Later),
+            (
+                "skydns",
+                Map(&[
+                    ("endpoints", Values),
+                    ("zones", Values),
+                    ("prefix", Value),
+                    ("username", Value),
+                    ("passwordFile", Value),
+                    ("ca", Value),
+                    ("certificate", Value),
+                    ("key", Value),
+                ]),
+            ),
         ]),
     ),
     (
@@ -89,8 +104,17 @@ const TOP: Shape = Map(&[
             ("user", Value),
             ("handover", Value),
             ("workers", Value),
-            ("keys", Maps(&[("name", Value), ("algorithm", Value), ("secret", Value), ("secretFile", Value)])),
-            ("transfer", Map(TRANSFER)),
+            (
+                "keys",
+                Maps(&[
+                    ("name", Value),
+                    ("algorithm", Value),
+                    ("macSize", Value),
+                    ("secret", Value),
+                    ("secretFile", Value),
+                ]),
+            ),
+            ("transfer", Map(ALL_TRANSFERS)),
             (
                 "zones",
                 Maps(&[
@@ -142,12 +166,23 @@ const TOP: Shape = Map(&[
     ("log", Map(&[("format", Value), ("level", Value)])),
 ]);
 
-const TRANSFER: &[(&str, Shape)] = &[
+/// What a zone says of its transfers.
+const TRANSFER: &[(&str, Shape)] =
+    &[("allow", Values), ("keys", Values), ("rules", RULES), ("notify", NOTIFY), ("notifySource", Values)];
+
+/// The same for zones that say nothing, and what holds for all of them together.
+const ALL_TRANSFERS: &[(&str, Shape)] = &[
     ("allow", Values),
     ("keys", Values),
-    ("rules", Maps(&[("allow", Values), ("keys", Values)])),
-    ("notify", Listeners(&[("address", Value), ("key", Value)])),
+    ("rules", RULES),
+    ("notify", NOTIFY),
+    ("notifySource", Values),
+    ("concurrent", Value),
+    ("history", Map(&[("changes", Value), ("zoneSize", Value), ("memory", Value)])),
 ];
+
+const RULES: Shape = Maps(&[("allow", Values), ("keys", Values)]);
+const NOTIFY: Shape = Listeners(&[("address", Value), ("key", Value), ("source", Value)]);
 
 const EXPRESSION: &[(&str, Shape)] = &[("key", Value), ("operator", Value), ("values", Values)];
 

@@ -3,14 +3,15 @@
 
 use std::{
     fs,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use mcdns_serve::{COOKIE_SECRET, CookieSecrets, RateLimit};
+use mcdns_serve::{COOKIE_SECRET, CookieSecrets, DnstapOutput, LineFormat, QueryLog, RateLimit};
 
 use super::{
-    LogFormat,
+    LOG_FORMATS,
     keys::read_small,
     layers::{Layers, Origin, Setting},
     parse::{self, Misfit},
@@ -39,7 +40,7 @@ pub struct ServerSettings {
     /// `serve.rateLimit`; none: off.
     pub rate_limit: Option<RateLimit>,
     /// `serve.queryLog`; none: off.
-    pub query_log: Setting<Option<QueryLogSettings>>,
+    pub query_log: Setting<Option<QueryLog>>,
     /// `serve.dnstap`; none: off.
     pub dnstap: Setting<Option<DnstapSettings>>,
     /// `serve.user`: who the process becomes when its sockets are open.
@@ -50,17 +51,6 @@ pub struct ServerSettings {
     pub workers: Setting<Option<usize>>,
 }
 
-/// `serve.queryLog`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueryLogSettings {
-    /// The file that lines are appended to; none: the log of the program.
-    pub file: Option<PathBuf>,
-    /// How the lines of the file look.
-    pub format: LogFormat,
-    /// One of so many queries is logged; 1: each.
-    pub sample: u32,
-}
-
 /// `serve.dnstap`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnstapSettings {
@@ -69,16 +59,7 @@ pub struct DnstapSettings {
     /// Copy queries too, and not answers alone, which hold what was asked as well.
     pub queries: bool,
     /// One of so many queries is sent; 1: each.
-    pub sample: u32,
-}
-
-/// Who takes dnstap messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DnstapOutput {
-    /// A program that listens on this UNIX socket (Frame Streams, bidirectional).
-    Socket(PathBuf),
-    /// This file.
-    File(PathBuf),
+    pub sample: NonZeroU32,
 }
 
 /// `serve.user`.
@@ -213,7 +194,7 @@ fn read_rate_limit(layers: &mut Layers<'_>) -> Option<RateLimit> {
     })
 }
 
-fn read_query_log(layers: &mut Layers<'_>) -> Setting<Option<QueryLogSettings>> {
+fn read_query_log(layers: &mut Layers<'_>) -> Setting<Option<QueryLog>> {
     const FILE: &str = "serve.queryLog.file";
     // The word stands for the log of the program; a file of this name can be written as ./log.
     let target = |text: &str| if text == "log" { Ok(Some(None)) } else { path(text).map(|path| Some(Some(path))) };
@@ -225,23 +206,23 @@ fn read_query_log(layers: &mut Layers<'_>) -> Setting<Option<QueryLogSettings>> 
     let format = layers.value(
         "serve.queryLog.format",
         None,
-        LogFormat::Text,
-        |text| parse::word(text, &LogFormat::WORDS),
-        |format| super::word_of(*format, &LogFormat::WORDS),
+        LineFormat::Text,
+        |text| parse::word(text, &LOG_FORMATS),
+        |format| super::word_of(*format, &LOG_FORMATS),
     );
-    let sample = layers.value("serve.queryLog.sample", None, 1, sample, ToString::to_string);
+    let sample = layers.value("serve.queryLog.sample", None, NonZeroU32::MIN, sample, ToString::to_string);
     if file.value.is_none() {
         refuse_alone(layers, "serve.queryLog.format", &format.origin, FILE);
         refuse_alone(layers, "serve.queryLog.sample", &sample.origin, FILE);
     }
-    file.map(|file| Some(QueryLogSettings { file: file?, format: format.value, sample: sample.value }))
+    file.map(|file| Some(QueryLog { file: file?, format: format.value, sample: sample.value }))
 }
 
 fn read_dnstap(layers: &mut Layers<'_>) -> Setting<Option<DnstapSettings>> {
     let place = |text: &str| path(text).map(Some);
     let socket = layers.value("serve.dnstap.socket", None, None, place, show_path);
     let file = layers.value("serve.dnstap.file", None, None, place, show_path);
-    let sample = layers.value("serve.dnstap.sample", None, 1, sample, ToString::to_string);
+    let sample = layers.value("serve.dnstap.sample", None, NonZeroU32::MIN, sample, ToString::to_string);
     let queries = layers.value("serve.dnstap.queries", None, false, parse::switch, ToString::to_string);
     if socket.value.is_some() && file.value.is_some() {
         let misfit = Misfit::new("stands beside a socket", "keep one of them");
@@ -268,8 +249,10 @@ fn refuse_alone(layers: &mut Layers<'_>, path: &str, origin: &Origin, needs: &st
 }
 
 /// One of so many.
-fn sample(text: &str) -> Result<u32, Misfit> {
-    parse::positive(text).and_then(parse::small)
+fn sample(text: &str) -> Result<NonZeroU32, Misfit> {
+    let number = parse::positive(text).and_then(parse::small)?;
+    // Nothing is below 1 here.
+    Ok(NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN))
 }
 
 /// Text as it is, or hexadecimal digits behind `0x`.

@@ -6,6 +6,42 @@ use super::tests_server::refused;
 
 #[rstest]
 #[case(
+    "serve: {keys: [{name: a, macSize: 15, secret: aHVzaA==}]}",
+    "2:35",
+    "serve.keys[0].macSize: is no length: a MAC of hmac-sha256 has from 16 to 32 octets, not 15",
+    "write a length from the half of the MAC on (RFC 8945 section 5.2.2.1), or take it out for whole MACs"
+)]
+#[case(
+    "serve: {transfer: {notify: [{address: 192.0.2.53, source: '2001:db8::1'}]}}",
+    "2:59",
+    "serve.transfer.notify[0].source: `2001:db8::1` is of another family than 192.0.2.53:53",
+    "name one of its family"
+)]
+#[case(
+    "serve: {zones: [{apex: example.com, transfer: {notifySource: [192.0.2.1, 192.0.2.2]}}]}",
+    "2:62",
+    "serve.zones[0].transfer.notifySource: has two addresses of one family",
+    "keep one for IPv4 and one for IPv6; a single secondary can have another: {address: …, source: …}"
+)]
+#[case(
+    "serve: {transfer: {notifySource: 0.0.0.0}}",
+    "2:34",
+    "serve.transfer.notifySource: `0.0.0.0` is nothing that a message can be sent from",
+    "write an address of this machine, or take it out for any"
+)]
+#[case(
+    "serve: {transfer: {concurrent: 0}}",
+    "2:32",
+    "serve.transfer.concurrent: `0` is no whole number above 0",
+    "write a number such as 100"
+)]
+#[case(
+    "serve: {transfer: {history: {change: 5}}}",
+    "2:30",
+    "serve.transfer.history.change: is no known setting",
+    "did you mean `changes`?"
+)]
+#[case(
     "serve: {listen: [{address: 127.0.0.1:853, transports: [dot]}]}",
     "2:18",
     "serve.listen[0].certificate: is missing",

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use mcdns_serve::{COOKIE_SECRET, RateLimit, Service};
+use mcdns_serve::{COOKIE_SECRET, DnstapOutput, RateLimit, Service, TransferLimits};
 use rstest::rstest;
 
 use super::{tests::resolve_beside, *};
@@ -217,6 +217,63 @@ fn secondaries_are_told_with_a_key_or_without() {
 }
 
 #[test]
+fn secondaries_are_told_from_their_own_source_else_from_that_of_their_family() {
+    let settings = accepted(
+        "serve:
+  transfer: {notify: [192.0.2.53, '2001:db8::53'], notifySource: [192.0.2.1, '2001:db8::1']}
+  zones:
+    - {apex: example.com, transfer: {notify: [192.0.2.54, {address: 192.0.2.55, source: 192.0.2.3}]}}
+    - {apex: example.net, transfer: {notifySource: 192.0.2.2}}
+    - {apex: example.org, transfer: {notifySource: [], notify: [192.0.2.54]}}
+",
+    );
+    let policy = settings.policy();
+    let told = |apex: &str| {
+        let show = |secondary: &mcdns_serve::Secondary| match secondary.source {
+            Some(source) => format!("{} from {source}", secondary.address),
+            None => secondary.address.to_string(),
+        };
+        policy.zone(&name(apex)).notify.iter().map(show).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(told("other.example"), "192.0.2.53:53 from 192.0.2.1, [2001:db8::53]:53 from 2001:db8::1");
+    assert_eq!(told("example.com"), "192.0.2.54:53 from 192.0.2.1, 192.0.2.55:53 from 192.0.2.3");
+    assert_eq!(told("example.net"), "192.0.2.53:53 from 192.0.2.2, [2001:db8::53]:53");
+    assert_eq!(told("example.org"), "192.0.2.54:53");
+    assert_eq!(row(&settings, "serve.zones[0].transfer.notify"), "192.0.2.54:53, 192.0.2.55:53 from 192.0.2.3");
+    assert_eq!(row(&settings, "serve.zones[1].transfer.notifySource"), "192.0.2.2");
+    assert_eq!(row(&settings, "serve.transfer.notifySource"), "192.0.2.1, 2001:db8::1");
+    let set = [("MCDNS_SERVE_TRANSFER_NOTIFY_SOURCE", "192.0.2.7"), ("MCDNS_SERVE_TRANSFER_NOTIFY", "192.0.2.53")];
+    let policy = with_variables("", &set).expect("accepted").policy();
+    assert_eq!(policy.other_zones.notify[0].source, Some(address("192.0.2.7")));
+}
+
+#[test]
+fn limits_of_transfers_are_those_of_the_server_unless_they_are_set() {
+    let default = TransferLimits::default();
+    assert_eq!(accepted("").transfer_limits, default);
+    let settings =
+        accepted("serve: {transfer: {concurrent: 7, history: {changes: 0, zoneSize: 1MiB, memory: 2MiB}}}\n");
+    let limits = TransferLimits { differences: 0, octets: 1 << 20, total_octets: 2 << 20, concurrent: 7 };
+    assert_eq!(settings.transfer_limits, limits);
+    assert_eq!(row(&settings, "serve.transfer.history.zoneSize"), "1MiB");
+    let set = [("MCDNS_SERVE_TRANSFER_HISTORY_CHANGES", "5")];
+    let limits = with_variables("", &set).expect("accepted").transfer_limits;
+    assert_eq!(limits, TransferLimits { differences: 5, ..default });
+    // They are of the server as a whole.
+    let refused = refused("serve: {zones: [{apex: example.com, transfer: {concurrent: 7}}]}\n");
+    assert!(refused.contains("serve.zones[0].transfer.concurrent"), "{refused}");
+}
+
+#[test]
+fn a_key_takes_whole_macs_unless_a_size_is_set() {
+    let keys = |more: &str| accepted(&format!("serve: {{keys: [{{name: a, secret: {SECRET}{more}}}]}}\n")).keys;
+    let whole = &keys("")[0];
+    let cut = whole.clone().with_mac_length(16).expect("a good length");
+    assert_eq!(keys(", macSize: 32"), std::slice::from_ref(whole));
+    assert_eq!(keys(", macSize: 16"), [cut]);
+}
+
+#[test]
 fn what_the_server_says_of_itself_is_off_unless_it_is_set() {
     let policy = accepted("").policy();
     assert!(policy.nsid.is_none() && policy.version.is_none() && policy.identity.is_none());
@@ -273,12 +330,12 @@ fn logs_of_queries_have_a_place_and_a_sample() {
         "serve: {queryLog: {file: @/queries.log, sample: 100}, dnstap: {socket: @/dnstap.sock}, handover: @/h.sock}\n";
     let settings = accepted(text);
     let log = settings.server.query_log.value.as_ref().expect("a log");
-    assert!(log.file.as_ref().is_some_and(|file| file.ends_with("queries.log")) && log.sample == 100);
+    assert!(log.file.as_ref().is_some_and(|file| file.ends_with("queries.log")) && log.sample.get() == 100);
     let log = accepted("serve: {queryLog: {file: log, format: json}}\n").server.query_log.value.expect("a log");
-    assert_eq!((log.file, log.format), (None, LogFormat::Json));
+    assert_eq!((log.file, log.format), (None, LineFormat::Json));
     let dnstap = settings.server.dnstap.value.as_ref().expect("dnstap");
     assert!(matches!(&dnstap.output, DnstapOutput::Socket(path) if path.ends_with("dnstap.sock")));
-    assert_eq!((dnstap.sample, dnstap.queries), (1, false));
+    assert_eq!((dnstap.sample.get(), dnstap.queries), (1, false));
     let both = refused("serve: {dnstap: {socket: @/a, file: @/b}}\n");
     assert!(both.contains("serve.dnstap.file: stands beside a socket"), "{both}");
     assert!(settings.server.handover.value.as_ref().is_some_and(|path| path.ends_with("h.sock")));

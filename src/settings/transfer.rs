@@ -10,11 +10,11 @@ use std::{
 };
 
 use mcdns_core::dns::OwnerName;
-use mcdns_serve::{AccessList, AccessRule, Network, Secondary, ZonePolicy};
+use mcdns_serve::{AccessList, AccessRule, Network, Secondary, TransferLimits, ZonePolicy};
 
 use super::{
     layers::{Layers, Origin},
-    parse::Misfit,
+    parse::{self, Misfit},
     schema,
     section::{Section, present},
     tree::{Content, Node},
@@ -30,6 +30,8 @@ pub struct TransferSettings {
     pub access: Option<AccessList>,
     /// Who is told of changes; none: as `serve.transfer` says.
     pub notify: Option<Vec<Secondary>>,
+    /// Where those are told from that have no source of their own; none: as `serve.transfer` says.
+    pub sources: Option<Vec<IpAddr>>,
 }
 
 /// The three ways to say who is let in, as far as they are given.
@@ -95,6 +97,52 @@ pub(super) fn read_default(layers: &mut Layers<'_>, known: &BTreeSet<OwnerName>)
     ZonePolicy { transfer: transfer.unwrap_or_default(), notify: notify.value }
 }
 
+/// Reads `serve.transfer.notifySource`: an address of each family at most.
+pub(super) fn read_sources(layers: &mut Layers<'_>) -> Vec<IpAddr> {
+    const PATH: &str = "serve.transfer.notifySource";
+    let sources = layers.values(
+        PATH,
+        None,
+        Vec::new(),
+        source,
+        |layers, file, node, path| Some(layers.parse_node(file, node, path, source)?.value),
+        ToString::to_string,
+    );
+    if let Err(misfit) = one_of_each_family(&sources.value) {
+        layers.refuse(PATH, &sources.origin, misfit);
+    }
+    sources.value
+}
+
+/// Reads the limits of `serve.transfer`, which hold for all zones together.
+pub(super) fn read_limits(layers: &mut Layers<'_>) -> TransferLimits {
+    let defaults = TransferLimits::default();
+    let octets = |octets: u64| usize::try_from(octets).unwrap_or(usize::MAX);
+    let show = |octets: &u64| parse::show_size(*octets);
+    let concurrent =
+        layers.value("serve.transfer.concurrent", None, defaults.concurrent, parse::positive, ToString::to_string);
+    let changes =
+        layers.value("serve.transfer.history.changes", None, defaults.differences, parse::count, ToString::to_string);
+    let zone_size = layers.value("serve.transfer.history.zoneSize", None, defaults.octets as u64, parse::size, show);
+    let memory = layers.value("serve.transfer.history.memory", None, defaults.total_octets as u64, parse::size, show);
+    TransferLimits {
+        differences: changes.value,
+        octets: octets(zone_size.value),
+        total_octets: octets(memory.value),
+        concurrent: concurrent.value,
+    }
+}
+
+/// The same servers, those without a source of their own with the one of their family among `sources`.
+pub(super) fn with_sources(notify: &[Secondary], sources: &[IpAddr]) -> Vec<Secondary> {
+    let with_source = |secondary: &Secondary| {
+        let of_family = |source: &&IpAddr| source.is_ipv4() == secondary.address.is_ipv4();
+        let source = secondary.source.or_else(|| sources.iter().find(of_family).copied());
+        Secondary { source, ..secondary.clone() }
+    };
+    notify.iter().map(with_source).collect()
+}
+
 /// Reads `transfer` of a zone, which `section` is.
 pub(super) fn read(section: &mut Section<'_, '_>, zone: &Node, known: &BTreeSet<OwnerName>) -> TransferSettings {
     let Some(node) = present(zone, "transfer") else { return TransferSettings::default() };
@@ -121,6 +169,13 @@ pub(super) fn read(section: &mut Section<'_, '_>, zone: &Node, known: &BTreeSet<
         section.row("notify", join(&notify, show_secondary), list.line);
         notify
     });
+    let sources = section.list(node, "notifySource", source);
+    if let Some(sources) = &sources {
+        section.row("notifySource", join(sources, ToString::to_string), line("notifySource"));
+        if let Err(misfit) = one_of_each_family(sources) {
+            section.refuse(present(node, "notifySource").unwrap_or(node), "notifySource", misfit);
+        }
+    }
     // What is incomplete because of a fault must not be judged again.
     if section.layers.findings.len() > faults {
         return TransferSettings::default();
@@ -129,7 +184,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, zone: &Node, known: &BTreeSet<
         section.refuse(present(node, key).unwrap_or(node), key, misfit);
         None
     });
-    TransferSettings { access, notify }
+    TransferSettings { access, notify, sources }
 }
 
 impl Access {
@@ -204,7 +259,21 @@ fn read_secondary(
     if signed.is_some() && name.is_none() {
         return None;
     }
-    Some(Secondary { key: name.map(|(name, _)| name), ..address?.0 })
+    let from = present(node, "source");
+    let own = from.and_then(|node| section.scalar(node, &inner("source"), source));
+    if from.is_some() && own.is_none() {
+        return None;
+    }
+    let (secondary, own) = (address?.0, own.map(|(own, _)| own));
+    if let (Some(place), Some(own)) = (from, own)
+        && own.is_ipv4() != secondary.address.is_ipv4()
+    {
+        let misfit =
+            Misfit::new(format!("`{own}` is of another family than {}", secondary.address), "name one of its family");
+        section.refuse(place, &inner("source"), misfit);
+        return None;
+    }
+    Some(Secondary { key: name.map(|(name, _)| name), source: own, ..secondary })
 }
 
 /// `192.0.2.53`, `192.0.2.53:5300`, `2001:db8::53`, `[2001:db8::53]:5300`.
@@ -217,7 +286,26 @@ fn secondary(text: &str) -> Result<Secondary, Misfit> {
     if address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0 {
         return Err(Misfit::new(format!("`{text}` is nothing that a message can be sent to"), "name one server"));
     }
-    Ok(Secondary { address, key: None })
+    Ok(Secondary { address, key: None, source: None })
+}
+
+/// An address of ours.
+fn source(text: &str) -> Result<IpAddr, Misfit> {
+    let address = parse::address(text)?;
+    if address.is_unspecified() || address.is_multicast() {
+        let misfit = format!("`{text}` is nothing that a message can be sent from");
+        return Err(Misfit::new(misfit, "write an address of this machine, or take it out for any"));
+    }
+    Ok(address)
+}
+
+fn one_of_each_family(sources: &[IpAddr]) -> Result<(), Misfit> {
+    let many = |is_of_family: fn(&IpAddr) -> bool| sources.iter().filter(|source| is_of_family(source)).count() > 1;
+    if many(IpAddr::is_ipv4) || many(IpAddr::is_ipv6) {
+        let help = "keep one for IPv4 and one for IPv6; a single secondary can have another: {address: …, source: …}";
+        return Err(Misfit::new("has two addresses of one family", help));
+    }
+    Ok(())
 }
 
 /// `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`.
@@ -285,10 +373,9 @@ fn show_network(network: &Network) -> String {
 
 fn show_secondary(secondary: &Secondary) -> String {
     let address = secondary.address;
-    match &secondary.key {
-        Some(key) => format!("{address} ({key})"),
-        None => address.to_string(),
-    }
+    let key = secondary.key.as_ref().map_or_else(String::new, |key| format!(" ({key})"));
+    let source = secondary.source.map_or_else(String::new, |source| format!(" from {source}"));
+    format!("{address}{key}{source}")
 }
 
 fn show_rule(rule: &AccessRule) -> String {

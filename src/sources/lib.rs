@@ -4,6 +4,7 @@
 //!   directory ── files of Kubernetes objects ──┐
 //!   hosts ────── a hosts(5) file ──────────────┼──► Observation, Finding ──► core
 //!   resolver ─── the system's resolvers ───────┘
+//!   skydns ───── keys in etcd ─────────────────► zones that are answered from them
 //! ```
 //!
 //! A source parses at its edge and hands over facts; it makes no decisions and writes nothing. "Cannot be read" is
@@ -12,8 +13,10 @@
 
 pub mod directory;
 pub mod hosts;
+pub mod kubernetes;
 pub mod objects;
 pub mod resolution;
 pub mod resolver;
+pub mod skydns;
 
 mod topology;

@@ -123,7 +123,7 @@ fn read_whole(path: &Path, apex: &OwnerName) -> Result<Option<(Arc<Authoritative
     let (records, _) = master::read(&text, &name, apex, &mut master::refuse_includes);
     drop(text);
     let zone = zone::assemble(apex, records).0.and_then(|contents| Snapshot::default().with_zone(&contents).ok());
-    let zone = zone.as_ref().and_then(|snapshot| snapshot.zone(apex)).map(|Zone::Authoritative(zone)| Arc::clone(zone));
+    let zone = zone.as_ref().and_then(|snapshot| snapshot.zone(apex)).and_then(Zone::authoritative).map(Arc::clone);
     match zone {
         Some(zone) if zone.soa().serial == serial && zone_digest(&zone) == digest => Ok(Some((zone, digest))),
         _ => Err(refusal("is damaged")),

@@ -7,6 +7,7 @@
 //! It is built and started by `cargo xtask bench`; the programs that it measures lie beside it.
 
 mod compute;
+mod control;
 mod directory;
 mod dns;
 mod engine;
@@ -85,6 +86,8 @@ enum Benchmark {
     Directory,
     /// From a written file to the changed answer.
     Follow,
+    /// From API servers to answers, and what that costs.
+    Control,
     /// Size of the program, and the time that it takes to build.
     Build,
 }
@@ -144,6 +147,10 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
             Benchmark::Compute => compute::measure(&setup, &mut report),
             Benchmark::Directory => directory::measure(&setup, &mut report),
             Benchmark::Follow => follow::measure(&setup, &mut report),
+            Benchmark::Control => {
+                control::measure(&setup, &mut report);
+                Ok(())
+            }
             Benchmark::Build => program::measure(&setup, &mut report),
         };
         if let Err(error) = result {

@@ -55,10 +55,10 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 /// The program with these arguments, run at the top of the repository, without the environment of whoever runs
-/// the tests: no `MCDNS_` variables, no colours, no terminal.
+/// the tests: no `MCDNS_` variables, no colours, no terminal, no kubeconfig.
 pub(crate) fn mcdns<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcdns"));
-    command.args(arguments).current_dir(repository()).env_clear().stdin(Stdio::null());
+    command.args(arguments).current_dir(repository()).env_clear().env("HOME", "/nonexistent").stdin(Stdio::null());
     command
 }
 

@@ -1,8 +1,9 @@
-//! Input for tests and benchmarks: federations and zones of any size.
+//! Input for tests and benchmarks: federations and zones of any size, and API servers to serve them.
 //!
 //! Nothing here comes from chance: equal arguments give equal bytes on every machine, so that two measurements, or a
 //! failure and its replay, are about the same thing.
 
+pub mod api_server;
 pub mod federation;
 mod random;
 pub mod zone;

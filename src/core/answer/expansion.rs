@@ -10,7 +10,7 @@
 //! [`AuthoritativeZone::walk`] passes it record by record and can stop anywhere, for transfers; `shown_at` tells it
 //! for one name, for differences.
 
-use crate::dns::{OwnerName, RecordType, Rrset, Ttl};
+use crate::dns::{MAX_NAME, OwnerName, RecordType, Rrset, Ttl};
 
 use super::{
     node::{CUT, DNAME, Node, RRSETS, WITHHELD, encode_record},
@@ -19,8 +19,6 @@ use super::{
     zone::AuthoritativeZone,
 };
 
-/// Longest name in wire format, in octets.
-const MAX_NAME: usize = 255;
 /// Octets of the pointer in front of a record.
 const POINTER: usize = 2;
 

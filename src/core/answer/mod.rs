@@ -6,6 +6,8 @@
 //!   QueryName ───┴── find_zone ── lookup ──► Outcome (RRset, alias, climb, referral, negative)
 //! ```
 //!
+//! Zones of other kinds stand in a snapshot as [`OtherZone`] and answer by themselves.
+//!
 //! A [`Snapshot`] is a value: [`Snapshot::apply`] makes the next one and shares what did not change, so that
 //! readers take no lock and a change costs what it touches. Looking up allocates nothing. Chains of aliases are
 //! joined by the caller, name by name, since they may lead through several zones.
@@ -16,6 +18,7 @@ mod levels;
 mod load;
 mod lookup;
 mod node;
+mod other;
 mod overlay;
 mod patch;
 mod query_name;
@@ -31,6 +34,7 @@ pub use expansion::{ZoneCursor, ZoneRecord};
 pub use lookup::{Climb, Miss, Negative, Outcome};
 pub use node::EncodedRrset;
 pub(crate) use node::encoded_record_length;
+pub use other::{Elsewhere, Mark, OtherQuestion, OtherZone, Part, RecordRef, Records, Verdict};
 pub use patch::{Entry, Generation, Levels, Patch, Soa, ZonePatch};
 pub use query_name::QueryName;
 pub(crate) use query_name::{child_hash, name_hash};

@@ -1,6 +1,6 @@
 //! All zones at one generation, and the way to the next.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use hashbrown::HashTable;
 use thiserror::Error;
@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     node::encoded_length,
+    other::{OtherSlot, OtherZone},
     patch::{Entry, Generation, Levels, Patch, Soa},
     query_name::{QueryName, name_hash},
     zone::AuthoritativeZone,
@@ -41,6 +42,8 @@ pub struct Snapshot {
 pub enum Zone {
     /// Its names are held here.
     Authoritative(Arc<AuthoritativeZone>),
+    /// It has an answer function of its own.
+    Other(Arc<dyn OtherZone>),
 }
 
 /// Why a patch was not applied. Nothing of it was; the patch is at fault, and trying again does not help.
@@ -103,9 +106,18 @@ pub enum PatchError {
 /// Zones by apex.
 #[derive(Debug, Clone, Default)]
 struct ZoneSet {
-    by_apex: HashTable<Zone>,
+    by_apex: HashTable<Slot>,
+    /// Zones of other kinds; those that share their apex with an authoritative zone stand here alone.
+    others: BTreeMap<OwnerName, OtherSlot>,
     /// Bit n is set if some apex has n labels; bit 63 stands for all above as well.
     depths: u64,
+}
+
+/// A zone with the hash of its apex, which is compared for every query.
+#[derive(Debug, Clone)]
+struct Slot {
+    hash: u64,
+    zone: Zone,
 }
 
 impl Snapshot {
@@ -132,11 +144,11 @@ impl Snapshot {
         }
         for (apex, changes) in &patch.zones {
             match (zones.get_mut(apex), &changes.soa) {
-                (Some(Zone::Authoritative(zone)), _) => Arc::make_mut(zone).change(changes),
+                (Some(zone), _) => Arc::make_mut(zone).change(changes),
                 (None, Some(soa)) => {
                     let mut zone = AuthoritativeZone::new(apex, soa);
                     zone.change(changes);
-                    zones.insert(Zone::Authoritative(Arc::new(zone)));
+                    zones.insert(zone);
                 }
                 // Checked above.
                 (None, None) => {}
@@ -152,16 +164,52 @@ impl Snapshot {
     pub fn with_zone(mut self, contents: &ZoneContents) -> Result<Self, PatchError> {
         let zone = AuthoritativeZone::load(contents)?;
         let zones = Arc::make_mut(&mut self.zones);
-        zones.remove(&contents.apex);
-        zones.insert(Zone::Authoritative(Arc::new(zone)));
+        zones.insert(zone);
         zones.note_depths();
         self.generation.0 += 1;
         Ok(self)
     }
 
+    /// The next snapshot with this zone in the place of any of another kind under its apex. Beside an authoritative zone
+    /// it answers for the names that this does not have ([`Snapshot::other_zone`]). The generation stays, which counts
+    /// patches.
+    #[must_use]
+    pub fn with_other(mut self, zone: Arc<dyn OtherZone>) -> Self {
+        let zones = Arc::make_mut(&mut self.zones);
+        zones.insert_other(OtherSlot::new(zone));
+        zones.note_depths();
+        self
+    }
+
+    /// The next snapshot without the zone of another kind that has this apex.
+    #[must_use]
+    pub fn without_other(mut self, apex: &OwnerName) -> Self {
+        if self.zones.others.contains_key(apex) {
+            let zones = Arc::make_mut(&mut self.zones);
+            zones.remove_other(apex);
+            zones.note_depths();
+        }
+        self
+    }
+
+    /// The zone of another kind with this apex, be there an authoritative zone with it or not.
+    pub fn other_zone(&self, apex: &OwnerName) -> Option<&Arc<dyn OtherZone>> {
+        self.zones.others.get(apex).map(|slot| &slot.zone)
+    }
+
+    /// All zones of other kinds, sorted by apex.
+    pub fn other_zones(&self) -> impl ExactSizeIterator<Item = &Arc<dyn OtherZone>> {
+        self.zones.others.values().map(|slot| &slot.zone)
+    }
+
+    /// The authoritative zone with this apex.
+    pub fn authoritative(&self, apex: &OwnerName) -> Option<&Arc<AuthoritativeZone>> {
+        self.zone(apex).and_then(Zone::authoritative)
+    }
+
     /// All zones, sorted by apex.
     pub fn zones(&self) -> impl ExactSizeIterator<Item = &Zone> {
-        let mut zones: Vec<&Zone> = self.zones.by_apex.iter().collect();
+        let mut zones: Vec<&Zone> = self.zones.by_apex.iter().map(|slot| &slot.zone).collect();
         zones.sort_by(|a, b| a.apex().cmp(b.apex()));
         zones.into_iter()
     }
@@ -205,7 +253,7 @@ impl Snapshot {
     /// Refuses what could not be stored or answered.
     fn check(&self, patch: &Patch) -> Result<(), PatchError> {
         for (apex, changes) in &patch.zones {
-            let is_new = self.zones.get(apex).is_none() || patch.removed_zones.contains(apex);
+            let is_new = self.authoritative(apex).is_none() || patch.removed_zones.contains(apex);
             if is_new && changes.soa.is_none() {
                 return Err(PatchError::MissingSoa { apex: apex.clone() });
             }
@@ -234,6 +282,7 @@ impl Zone {
     pub fn apex(&self) -> &OwnerName {
         match self {
             Self::Authoritative(zone) => zone.apex(),
+            Self::Other(zone) => zone.apex(),
         }
     }
 
@@ -241,81 +290,129 @@ impl Zone {
     pub fn soa(&self) -> &Soa {
         match self {
             Self::Authoritative(zone) => zone.soa(),
+            Self::Other(zone) => zone.soa(),
         }
     }
 
-    /// Labels of the level names.
+    /// The zone, if its names are held here.
+    pub fn authoritative(&self) -> Option<&Arc<AuthoritativeZone>> {
+        match self {
+            Self::Authoritative(zone) => Some(zone),
+            Self::Other(_) => None,
+        }
+    }
+
+    /// Labels of the level names; zones of other kinds have none.
     pub fn levels(&self) -> &Levels {
-        match self {
-            Self::Authoritative(zone) => zone.levels(),
-        }
+        static NONE: Levels = Levels { regions: BTreeMap::new() };
+        self.authoritative().map_or(&NONE, |zone| zone.levels())
     }
 
-    /// See [`AuthoritativeZone::entry`].
+    /// See [`AuthoritativeZone::entry`]; zones of other kinds have no entries.
     pub fn entry(&self, name: &OwnerName) -> Option<Entry> {
-        match self {
-            Self::Authoritative(zone) => zone.entry(name),
-        }
+        self.authoritative()?.entry(name)
     }
 
     /// See [`AuthoritativeZone::entries`].
     pub fn entries(&self) -> impl Iterator<Item = (OwnerName, Entry)> {
-        match self {
-            Self::Authoritative(zone) => zone.entries(),
-        }
+        self.authoritative().into_iter().flat_map(|zone| zone.entries())
     }
 
     /// See [`AuthoritativeZone::expanded`].
     pub fn expanded(&self) -> Vec<(OwnerName, Vec<Rrset>)> {
-        match self {
-            Self::Authoritative(zone) => zone.expanded(),
-        }
+        self.authoritative().map_or_else(Vec::new, |zone| zone.expanded())
     }
 
-    #[inline]
-    fn apex_hash(&self) -> u64 {
+    /// See [`AuthoritativeZone::tag`].
+    pub fn tag(&self) -> u64 {
         match self {
-            Self::Authoritative(zone) => zone.apex_hash(),
+            Self::Authoritative(zone) => zone.tag(),
+            Self::Other(zone) => name_hash(zone.apex().as_wire()) | 1,
         }
     }
 }
 
 impl ZoneSet {
     fn get(&self, apex: &OwnerName) -> Option<&Zone> {
-        self.by_apex.find(name_hash(apex.as_wire()), |zone| zone.apex() == apex)
+        let slot = self.by_apex.find(name_hash(apex.as_wire()), |slot| slot.zone.apex() == apex);
+        slot.map(|slot| &slot.zone)
     }
 
     /// The zone whose apex, in wire format and lower case, is `apex`.
     #[inline]
     fn find(&self, hash: u64, apex: &[u8]) -> Option<&Zone> {
         // Apexes are compared outside the search, whose registers would be saved around the comparison.
-        let zone = self.by_apex.find(hash, |zone| zone.apex_hash() == hash)?;
-        if zone.apex().as_wire() == apex { Some(zone) } else { self.find_another(hash, apex) }
+        let slot = self.by_apex.find(hash, |slot| slot.hash == hash)?;
+        match &slot.zone {
+            Zone::Authoritative(zone) if zone.apex().as_wire() == apex => Some(&slot.zone),
+            _ => self.find_another(hash, apex),
+        }
     }
 
-    /// The same where another apex has the same hash.
+    /// The same for zones of other kinds, and where another apex has the same hash.
     #[cold]
     #[inline(never)]
     fn find_another(&self, hash: u64, apex: &[u8]) -> Option<&Zone> {
-        self.by_apex.find(hash, |zone| zone.apex().as_wire() == apex)
+        self.by_apex.find(hash, |slot| slot.zone.apex().as_wire() == apex).map(|slot| &slot.zone)
     }
 
-    fn get_mut(&mut self, apex: &OwnerName) -> Option<&mut Zone> {
-        self.by_apex.find_mut(name_hash(apex.as_wire()), |zone| zone.apex() == apex)
+    fn get_mut(&mut self, apex: &OwnerName) -> Option<&mut Arc<AuthoritativeZone>> {
+        match &mut self.by_apex.find_mut(name_hash(apex.as_wire()), |slot| slot.zone.apex() == apex)?.zone {
+            Zone::Authoritative(zone) => Some(zone),
+            Zone::Other(_) => None,
+        }
     }
 
-    fn insert(&mut self, zone: Zone) {
-        self.by_apex.insert_unique(zone.apex_hash(), zone, Zone::apex_hash);
+    /// Puts the zone in the place of what is there.
+    fn insert(&mut self, zone: AuthoritativeZone) {
+        let hash = zone.apex_hash();
+        self.put(Slot { hash, zone: Zone::Authoritative(Arc::new(zone)) });
     }
 
+    fn insert_other(&mut self, other: OtherSlot) {
+        let apex = other.zone.apex().clone();
+        if self.get_mut(&apex).is_none() {
+            self.put(Slot { hash: other.hash, zone: Zone::Other(Arc::clone(&other.zone)) });
+        }
+        self.others.insert(apex, other);
+    }
+
+    /// Removes the authoritative zone; one of another kind with its apex comes to light.
     fn remove(&mut self, apex: &OwnerName) {
-        if let Ok(found) = self.by_apex.find_entry(name_hash(apex.as_wire()), |zone| zone.apex() == apex) {
+        if self.get_mut(apex).is_none() {
+            return;
+        }
+        match self.others.get(apex) {
+            Some(other) => self.put(Slot { hash: other.hash, zone: Zone::Other(Arc::clone(&other.zone)) }),
+            None => self.take(apex),
+        }
+    }
+
+    fn remove_other(&mut self, apex: &OwnerName) {
+        self.others.remove(apex);
+        if self.get_mut(apex).is_none() {
+            self.take(apex);
+        }
+    }
+
+    fn put(&mut self, slot: Slot) {
+        match self.by_apex.find_mut(slot.hash, |other| other.zone.apex() == slot.zone.apex()) {
+            Some(place) => *place = slot,
+            None => {
+                self.by_apex.insert_unique(slot.hash, slot, |slot| slot.hash);
+            }
+        }
+    }
+
+    fn take(&mut self, apex: &OwnerName) {
+        if let Ok(found) = self.by_apex.find_entry(name_hash(apex.as_wire()), |slot| slot.zone.apex() == apex) {
             found.remove();
         }
     }
 
     fn note_depths(&mut self) {
-        self.depths = self.by_apex.iter().fold(0, |depths, zone| depths | 1 << zone.apex().label_count().min(DEEP));
+        let labels = |slot: &Slot| slot.zone.apex().label_count().min(DEEP);
+        self.depths = self.by_apex.iter().fold(0, |depths, slot| depths | 1 << labels(slot));
     }
 }
 

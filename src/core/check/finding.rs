@@ -116,6 +116,8 @@ finding_codes! {
     ClusterUnobserved = "cluster-unobserved", Error;
     /// A cluster that is not Ready.
     ClusterUnready = "cluster-unready", Warning;
+    /// A cluster that a person has taken out of all answers.
+    ClusterCordoned = "cluster-cordoned", Info;
     /// A cluster without a usable region or availability zone; the levels concerned are missing.
     LocalityMissing = "locality-missing", Warning;
     /// A placement names a cluster that does not exist.
@@ -154,6 +156,14 @@ finding_codes! {
     NoTargets = "no-targets", Warning;
     /// An RRset of another object's DNSEndpoint that cannot be served.
     ForeignRrset = "foreign-rrset", Error;
+
+    // Keys of SkyDNS.
+    /// A key whose value is no service, as CoreDNS reads them; it is left out, and its neighbours answer.
+    SkyDnsValue = "skydns-value", Error;
+    /// A key that makes no name, or a host that is neither an address nor a name: no record that needs one follows from it.
+    SkyDnsName = "skydns-name", Warning;
+    /// A key outside all zones that are answered from keys.
+    SkyDnsOutside = "skydns-outside", Info;
 
     // Zones.
     /// A master file that cannot be read as one.

@@ -13,7 +13,7 @@ mod serial;
 pub mod master;
 
 pub(crate) use name::is_ldh_label;
-pub use name::{HostNameError, NameError, OwnerName};
+pub use name::{HostNameError, MAX_NAME, NameError, OwnerName};
 pub use name_ref::NameRef;
 pub use rdata::{RdataError, display_rdata, parse_rdata, parse_rdata_text, rdata_target, write_rdata};
 pub use record_type::{RecordType, RecordTypeError};

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::NameRef;
 
 /// Longest name in wire format, in octets (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 255;
+pub const MAX_NAME: usize = 255;
 /// Longest label, in octets (RFC 1035 section 2.3.4).
 const MAX_LABEL: usize = 63;
 

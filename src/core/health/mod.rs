@@ -10,10 +10,15 @@
 //!      ▲                    │                             │
 //!      └────────────────────┴──────── Ready ──────────────┘
 //! ```
+//!
+//! A cordon stands above all of that: a person has said that the cluster is out, so there is neither grace nor a
+//! last known target that stays.
 
 mod probe;
+mod state;
 
 pub use probe::{ProbeOutcome, Verdict, VerdictCondition};
+pub use state::{Monitor, Thresholds};
 
 use crate::model::{ClusterFact, Condition, ConditionStatus, Timestamp};
 
@@ -40,6 +45,8 @@ pub enum Standing {
     },
     /// Not Ready, and grace is over.
     Withdrawn,
+    /// Taken out by a person, whatever its readiness.
+    Cordoned,
 }
 
 impl Health {
@@ -63,7 +70,7 @@ impl Health {
 }
 
 impl Standing {
-    /// Standing at `now`. Grace of `grace_seconds` starts when the condition Ready changed (Offline where
+    /// Standing at `now` of a cluster that is not cordoned. Grace of `grace_seconds` starts when the condition Ready changed (Offline where
     /// Ready is gone), else at `first_unready`, when this was first seen; never in the future, whatever the
     /// clock of the one who wrote the condition says. Without a clock, grace is over.
     pub fn of(

@@ -56,6 +56,9 @@ pub enum Kind {
     Node,
     /// What a host name resolves to; `Scope::World`, the name is the host name in normal form.
     HostAddresses,
+    /// Load balancers of an ingress as its record's status has them, where the members themselves are not observed;
+    /// `Scope::Host`.
+    IngressStatus,
 }
 
 /// Identity of an object: equal keys are the same object, whatever file or watch it came by.
@@ -121,7 +124,7 @@ pub enum Fact {
     IngressRecord(IngressRecordFact),
     /// For [`Kind::ServicePlacement`] and [`Kind::IngressPlacement`].
     Placement(PlacementFact),
-    /// For [`Kind::ServiceStatus`]: per cluster, in the order written.
+    /// For [`Kind::ServiceStatus`] and [`Kind::IngressStatus`]: per cluster, in the order written.
     ServiceStatus(Vec<(ClusterName, Vec<LoadBalancerItem>)>),
     /// For [`Kind::ForeignRrsets`].
     ForeignRrsets(Vec<ForeignRrset>),
@@ -328,7 +331,7 @@ impl Fact {
             Self::ServiceRecord(_) => kind == Kind::ServiceRecord,
             Self::IngressRecord(_) => kind == Kind::IngressRecord,
             Self::Placement(_) => matches!(kind, Kind::ServicePlacement | Kind::IngressPlacement),
-            Self::ServiceStatus(_) => kind == Kind::ServiceStatus,
+            Self::ServiceStatus(_) => matches!(kind, Kind::ServiceStatus | Kind::IngressStatus),
             Self::ForeignRrsets(_) => kind == Kind::ForeignRrsets,
             Self::Member => kind == Kind::Member,
             Self::LoadBalancer(_) => matches!(kind, Kind::Service | Kind::Ingress),
@@ -387,6 +390,7 @@ impl Kind {
             Self::Ingress => "Ingress",
             Self::Node => "Node",
             Self::HostAddresses => "host name",
+            Self::IngressStatus => "status of IngressDNSRecord",
         }
     }
 }

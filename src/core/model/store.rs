@@ -68,6 +68,8 @@ pub struct IngressFacts {
     pub record: Option<Arc<Object>>,
     /// The FederatedIngress's placement.
     pub placement: Option<Arc<Object>>,
+    /// What the record's status says, on a server that sees no member.
+    pub status: Option<Arc<Object>>,
     /// The Ingress in each member.
     pub shards: BTreeMap<ClusterName, Arc<Object>>,
 }
@@ -172,6 +174,9 @@ impl Model {
             (Scope::Host, Kind::IngressPlacement) => {
                 self.with_ingress(&name, |facts| set(&mut facts.placement, object)).then(|| record(RecordKind::Ingress))
             }
+            (Scope::Host, Kind::IngressStatus) => {
+                self.with_ingress(&name, |facts| set(&mut facts.status, object)).then(|| record(RecordKind::Ingress))
+            }
             (Scope::Member(cluster), Kind::Service) => self
                 .with_service(&name, |facts| facts.with_shard(cluster, |shard| set(&mut shard.service, object)))
                 .then(|| record(RecordKind::Service)),
@@ -231,6 +236,7 @@ impl Model {
             (Scope::Host, Kind::ServiceStatus) => service(|facts| facts.status.is_some()),
             (Scope::Host, Kind::IngressRecord) => ingress(|facts| facts.record.is_some()),
             (Scope::Host, Kind::IngressPlacement) => ingress(|facts| facts.placement.is_some()),
+            (Scope::Host, Kind::IngressStatus) => ingress(|facts| facts.status.is_some()),
             (Scope::Member(cluster), Kind::Service | Kind::Endpoints) => {
                 let shard = self.services.get(&name).and_then(|facts| facts.shards.get(cluster));
                 let object = |shard: &ServiceShard| match key.kind {
@@ -303,7 +309,7 @@ impl Model {
     fn with_ingress(&mut self, name: &NamespacedName, change: impl FnOnce(&mut IngressFacts) -> bool) -> bool {
         let facts = self.ingresses.entry(name.clone()).or_default();
         let changed = change(facts);
-        if facts.record.is_none() && facts.placement.is_none() && facts.shards.is_empty() {
+        if facts.record.is_none() && facts.placement.is_none() && facts.status.is_none() && facts.shards.is_empty() {
             self.ingresses.remove(name);
         }
         changed

@@ -18,6 +18,8 @@ pub struct ClusterState {
     pub health: Health,
     /// What follows for its targets.
     pub standing: Standing,
+    /// Out of all answers, by the annotation or by what was asked of this replica.
+    pub cordoned: bool,
     /// Where it is.
     pub locality: Locality,
     /// True if the member is observed itself.
@@ -32,6 +34,9 @@ pub(crate) struct Clusters {
     pub(crate) levels: Levels,
     /// When a cluster was first seen unready; for those whose conditions carry no time.
     pub(crate) first_unready: BTreeMap<ClusterName, Timestamp>,
+    /// What was asked of this replica itself: true for a cordon, false for none. It stands above the annotation until
+    /// the KubeFedCluster is read again.
+    pub(crate) asked_cordons: BTreeMap<ClusterName, bool>,
 }
 
 impl ClusterState {
@@ -50,6 +55,7 @@ impl ClusterState {
             Standing::Counted => 0,
             Standing::InGrace { .. } => 1,
             Standing::Withdrawn => 2,
+            Standing::Cordoned => 3,
         };
         steps(self) == steps(other)
             && self.locality == other.locality
@@ -81,10 +87,16 @@ impl Clusters {
             }
             let first_unready = self.first_unready.get(name).copied();
             let member = model.members.get(name);
+            let cordoned = self.asked_cordons.get(name).copied().unwrap_or(fact.cordoned);
             let state = ClusterState {
                 object: object.clone(),
                 health,
-                standing: Standing::of(fact, first_unready, now, options.grace_seconds),
+                standing: if cordoned {
+                    Standing::Cordoned
+                } else {
+                    Standing::of(fact, first_unready, now, options.grace_seconds)
+                },
+                cordoned,
                 locality: Locality::of(fact, member),
                 observed: member.is_some_and(|member| member.observed),
             };
@@ -103,7 +115,7 @@ impl Clusters {
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         let ends = self.states.values().filter_map(|state| match state.standing {
             Standing::InGrace { until } => Some(until),
-            Standing::Counted | Standing::Withdrawn => None,
+            Standing::Counted | Standing::Withdrawn | Standing::Cordoned => None,
         });
         ends.min()
     }

@@ -250,12 +250,16 @@ impl Context<'_> {
     }
 
     fn ingress(&self, key: &RecordKey, spec: &IngressRecordFact, facts: &IngressFacts, all: bool) -> Computed {
-        let candidates = self.candidates(facts.shards.keys().collect(), all, |cluster, state| {
+        let status = status_of(facts.status.as_deref());
+        let mut clusters: BTreeSet<&ClusterName> = facts.shards.keys().collect();
+        clusters.extend(status.iter().flat_map(|entries| entries.iter().map(|(cluster, _)| cluster)));
+        let candidates = self.candidates(clusters, all, |cluster, state| {
             if !placed(facts.placement.as_deref(), cluster, state) {
                 return Offer::NotPlaced;
             }
             if !state.observed {
-                return Offer::Unobserved;
+                let told = status.and_then(|entries| entries.iter().find(|(name, _)| name == cluster));
+                return told.map_or(Offer::Unobserved, |(_, items)| Offer::LoadBalancer(items));
             }
             match facts.shards.get(cluster).map(|object| &object.fact) {
                 Some(Fact::LoadBalancer(items)) => Offer::LoadBalancer(items),
@@ -453,11 +457,16 @@ fn as_endpoints(object: &Object) -> Option<&[crate::model::Endpoint]> {
     }
 }
 
-pub(super) fn status_of(object: Option<&Object>) -> Option<&[(ClusterName, Vec<LoadBalancerItem>)]> {
+fn status_of(object: Option<&Object>) -> Option<&[(ClusterName, Vec<LoadBalancerItem>)]> {
     match object.map(|object| &object.fact) {
         Some(Fact::ServiceStatus(entries)) => Some(entries),
         _ => None,
     }
+}
+
+/// True if a status has an entry for the cluster.
+pub(super) fn tells_of(status: Option<&Object>, cluster: &ClusterName) -> bool {
+    status_of(status).is_some_and(|entries| entries.iter().any(|(name, _)| name == cluster))
 }
 
 /// Without a federated object every cluster may contribute.

@@ -20,7 +20,7 @@ use super::{
     accept::{Accepted, accept},
     claims::{Claimant, Claims},
     clusters::Clusters,
-    compute::{Claim, Computed, Wanted},
+    compute::{Claim, Computed, Wanted, tells_of},
     foreign::Foreign,
     hold::{Counts, Holds},
     host_users::HostUsers,
@@ -32,7 +32,7 @@ use crate::{
     answer::{Entry, Levels, Patch, PatchError, Snapshot, Soa, Zone, ZonePatch},
     check::Finding,
     dns::{OwnerName, Rrset, Serial, Ttl},
-    model::{ClusterName, Fact, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
+    model::{ClusterName, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
     steering::Target,
 };
 
@@ -86,7 +86,7 @@ pub(crate) struct RecordState {
 
 /// Names to compose again, by zone. A name can stand in two zones: at and below a delegation.
 #[derive(Debug)]
-enum Affected {
+pub(super) enum Affected {
     All,
     Names(BTreeSet<OwnerName>),
 }
@@ -157,7 +157,8 @@ impl Engine {
         }
         // Clusters are looked at when one of them is touched or a grace ends, so that the many changes of
         // endpoints in between do not pay for their number.
-        let clusters_touched = touched.iter().any(|touched| matches!(touched, Touched::Cluster(_)));
+        let overruled = self.overrule_cordons(&accepted);
+        let clusters_touched = overruled || touched.iter().any(|touched| matches!(touched, Touched::Cluster(_)));
         let grace_over = match (self.clusters.next_deadline(), now) {
             (Some(deadline), Some(now)) => deadline <= now,
             (Some(_), None) => true,
@@ -192,7 +193,7 @@ impl Engine {
     }
 
     /// Puts what differs into the snapshot.
-    fn update(&mut self, affected: Affected, accepted: Vec<Observation>) -> Update {
+    pub(super) fn update(&mut self, affected: Affected, accepted: Vec<Observation>) -> Update {
         let (patch, changes) = self.difference(affected);
         let Accepted { snapshot, patch, changes, refused } = accept(&self.snapshot, patch, changes);
         self.snapshot = snapshot;
@@ -308,7 +309,7 @@ impl Engine {
     }
 
     /// Computes what `touched` and `clusters` lead to; returns the names and the records that may have changed.
-    fn recompute(
+    pub(super) fn recompute(
         &mut self,
         touched: &BTreeSet<Touched>,
         clusters: &[ClusterName],
@@ -348,16 +349,16 @@ impl Engine {
     /// Records that have something in the cluster.
     fn records_of_cluster(&self, cluster: &ClusterName, records: &mut BTreeSet<RecordKey>) {
         for (name, facts) in &self.model.services {
-            let told = || {
-                let status = facts.status.as_deref().map(|object| &object.fact);
-                matches!(status, Some(Fact::ServiceStatus(entries)) if entries.iter().any(|(name, _)| name == cluster))
-            };
-            if facts.record.is_some() && (facts.shards.contains_key(cluster) || told()) {
+            if facts.record.is_some()
+                && (facts.shards.contains_key(cluster) || tells_of(facts.status.as_deref(), cluster))
+            {
                 records.insert(RecordKey { kind: RecordKind::Service, name: name.clone() });
             }
         }
         for (name, facts) in &self.model.ingresses {
-            if facts.record.is_some() && facts.shards.contains_key(cluster) {
+            if facts.record.is_some()
+                && (facts.shards.contains_key(cluster) || tells_of(facts.status.as_deref(), cluster))
+            {
                 records.insert(RecordKey { kind: RecordKind::Ingress, name: name.clone() });
             }
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{claims::Claimant, compose::Winner, compute::Wanted, engine::Engine, status::RecordCondition};
 use crate::{
-    answer::{Negative, Outcome, QueryName, Zone},
+    answer::{Negative, Outcome, QueryName},
     dns::{OwnerName, RecordType},
     model::{Kind, ObjectKey, RecordKey, RecordKind},
     steering::{Choice, Contribution},
@@ -129,10 +129,8 @@ impl Engine {
     fn exists(&self, name: &OwnerName) -> bool {
         let mut asked = QueryName::new();
         let found = asked.read(name.as_wire()).and_then(|_| self.snapshot().find_zone(&asked, RecordType::A));
-        found.is_some_and(|(zone, apex)| match zone {
-            Zone::Authoritative(zone) => {
-                !matches!(zone.lookup(&asked, apex, RecordType::A), Outcome::Negative(Negative::NxDomain))
-            }
+        found.and_then(|(zone, apex)| Some((zone.authoritative()?, apex))).is_some_and(|(zone, apex)| {
+            !matches!(zone.lookup(&asked, apex, RecordType::A), Outcome::Negative(Negative::NxDomain))
         })
     }
 

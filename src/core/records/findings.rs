@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     claims::Claimant,
     clusters::ClusterState,
-    compute::{Computed, Refusal, placed, status_of},
+    compute::{Computed, Refusal, placed, tells_of},
     engine::Engine,
+    status::no_targets,
 };
 use crate::{
     check::{Finding, FindingCode},
@@ -27,7 +28,7 @@ impl Engine {
         findings.extend(self.conflict_findings());
         findings.extend(self.foreign.findings().cloned());
         findings.extend(self.foreign_conflict_findings());
-        findings.extend(self.holds.findings());
+        findings.extend(self.holds.findings(&self.options.system_namespace));
         if self.model.clusters.is_empty() && self.records.is_empty() && self.zones.list.is_empty() {
             findings.push(
                 Finding::new(FindingCode::EmptyFederation, "there is no KubeFedCluster, no Domain and no record")
@@ -64,6 +65,16 @@ impl Engine {
                 let message = format!("the cluster is {}{reason}", state.health.as_str());
                 findings.push(about(FindingCode::ClusterUnready, message).field("status.conditions"));
             }
+            if state.cordoned {
+                findings.push(
+                    about(
+                        FindingCode::ClusterCordoned,
+                        "the cluster is cordoned: nothing of it is answered".to_owned(),
+                    )
+                    .field("metadata.annotations[mcdns.io/cordon]")
+                    .help(format!("to take it back: mcdns uncordon {name}")),
+                );
+            }
             let untold = if state.observed || !told.contains(name) { 0 } else { self.untold_records(name, state) };
             if !state.observed && (untold > 0 || !told.contains(name)) {
                 let message = match untold {
@@ -97,9 +108,10 @@ impl Engine {
         findings
     }
 
-    /// Clusters that some FederatedServiceStatus speaks of.
+    /// Clusters that some FederatedServiceStatus speaks of, or the status of a record on a server that sees no member.
     fn told_clusters(&self) -> BTreeSet<&ClusterName> {
-        let statuses = self.model.services.values().filter_map(|facts| facts.status.as_deref());
+        let ingresses = self.model.ingresses.values().filter_map(|facts| facts.status.as_deref());
+        let statuses = self.model.services.values().filter_map(|facts| facts.status.as_deref()).chain(ingresses);
         let entries = statuses.filter_map(|object| match &object.fact {
             Fact::ServiceStatus(entries) => Some(entries),
             _ => None,
@@ -107,17 +119,18 @@ impl Engine {
         entries.flatten().map(|(cluster, _)| cluster).collect()
     }
 
-    /// How many records may have targets in a cluster that is not observed, and no FederatedServiceStatus tells of
-    /// them: those of its Ingresses among them, always.
+    /// How many records may have targets in a cluster that is not observed, and no status tells of them.
     fn untold_records(&self, name: &ClusterName, state: &ClusterState) -> usize {
         let services = self.model.services.values().filter(|facts| {
-            let told = status_of(facts.status.as_deref());
-            let told = told.is_some_and(|entries| entries.iter().any(|(cluster, _)| cluster == name));
-            facts.record.is_some() && !told && placed(facts.placement.as_deref(), name, state)
+            facts.record.is_some()
+                && !tells_of(facts.status.as_deref(), name)
+                && placed(facts.placement.as_deref(), name, state)
         });
-        let ingresses = self.model.ingresses.values();
-        let ingresses =
-            ingresses.filter(|facts| facts.record.is_some() && placed(facts.placement.as_deref(), name, state));
+        let ingresses = self.model.ingresses.values().filter(|facts| {
+            facts.record.is_some()
+                && !tells_of(facts.status.as_deref(), name)
+                && placed(facts.placement.as_deref(), name, state)
+        });
         services.count() + ingresses.count()
     }
 
@@ -299,9 +312,8 @@ impl Engine {
             findings.push(about(FindingCode::AllDown, message));
         }
         if computed.in_force() && !computed.chosen.contributions.iter().any(|one| one.choice.is_used()) {
-            let message = "no cluster has a target that may be used".to_owned();
             findings.push(
-                about(FindingCode::NoTargets, message)
+                about(FindingCode::NoTargets, no_targets(computed).to_owned())
                     .help(format!("`mcdns explain` says why for each cluster of {}", key.name)),
             );
         }

@@ -5,10 +5,14 @@
 //! `mcdns.io/release: <checksum>` on the KubeFedCluster (for a member) or on a Domain (for the host). A
 //! checksum names one loss and works once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::status::RecordCondition;
 use crate::{
     check::{Finding, FindingCode},
     model::{ClusterName, Fact, Kind, Model, ObjectKey, Observation, Scope},
@@ -86,20 +90,41 @@ impl Holds {
         self.held.iter().any(|hold| hold.keys.contains(key))
     }
 
-    /// One finding for each loss that is held.
-    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
+    /// One finding for each loss that is held; that of a member is about its KubeFedCluster in the system namespace.
+    pub(super) fn findings(&self, system_namespace: &Arc<str>) -> impl Iterator<Item = Finding> {
         self.held.iter().map(|hold| {
-            let (place, object) = match &hold.scope {
-                Scope::Member(cluster) => (format!("of {cluster}"), format!("kubefedcluster {cluster}")),
-                Scope::Host | Scope::World => ("of the host".to_owned(), "domain NAME".to_owned()),
-            };
-            let (count, kind) = (hold.keys.len(), hold.kind.as_str());
-            let checksum = &hold.checksum;
-            Finding::new(
-                FindingCode::Held,
-                format!("all {count} {kind} objects {place} vanished at once; the last ones stay in force"),
-            )
-            .help(format!("if that is meant: kubectl annotate {object} {RELEASE_ANNOTATION}={checksum} --overwrite"))
+            let (message, help) = hold.told("NAME", system_namespace);
+            let finding = Finding::new(FindingCode::Held, message).help(help);
+            match &hold.scope {
+                Scope::Member(cluster) => finding.about(ObjectKey::host(Kind::Cluster, system_namespace, cluster)),
+                Scope::Host | Scope::World => finding,
+            }
+        })
+    }
+
+    /// Members of which something is held.
+    pub(super) fn members(&self) -> BTreeSet<&ClusterName> {
+        let members = self.held.iter().filter_map(|hold| match &hold.scope {
+            Scope::Member(cluster) => Some(cluster),
+            Scope::Host | Scope::World => None,
+        });
+        members.collect()
+    }
+
+    /// Condition `Held` of the KubeFedCluster or Domain `name` that speaks for `scope`; none if nothing is held there.
+    pub(super) fn condition(&self, scope: &Scope, name: &str, system_namespace: &str) -> Option<RecordCondition> {
+        let here = self.held.iter().filter(|hold| hold.scope == *scope);
+        let told: Vec<String> = here
+            .map(|hold| {
+                let (message, help) = hold.told(name, system_namespace);
+                format!("{message}; {help}")
+            })
+            .collect();
+        (!told.is_empty()).then(|| RecordCondition {
+            condition_type: "Held",
+            status: true,
+            reason: "ManyObjectsGone",
+            message: told.join(". "),
         })
     }
 
@@ -142,6 +167,23 @@ impl Holds {
             }
         }
         gone
+    }
+}
+
+impl Hold {
+    /// What is held, and how to release it; `domain` is the Domain that speaks for the host.
+    fn told(&self, domain: &str, system_namespace: &str) -> (String, String) {
+        let (place, object) = match &self.scope {
+            Scope::Member(cluster) => (format!("of {cluster}"), format!("kubefedcluster {cluster}")),
+            Scope::Host | Scope::World => ("of the host".to_owned(), format!("domain {domain}")),
+        };
+        let (count, kind, checksum) = (self.keys.len(), self.kind.as_str(), &self.checksum);
+        let message = format!("all {count} {kind} objects {place} vanished at once; the last ones stay in force");
+        let help = format!(
+            "if that is meant: kubectl annotate {object} --namespace {system_namespace} {RELEASE_ANNOTATION}={checksum} \
+             --overwrite"
+        );
+        (message, help)
     }
 }
 

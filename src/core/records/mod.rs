@@ -23,7 +23,9 @@ mod claims;
 mod clusters;
 mod compose;
 mod compute;
+mod cordon;
 mod digest;
+mod domains;
 mod endpoints;
 mod engine;
 mod explain;
@@ -39,6 +41,7 @@ mod wire;
 mod zones;
 
 pub use clusters::ClusterState;
+pub use cordon::CORDON_ANNOTATION;
 pub use digest::{ZoneDigests, zone_digest};
 pub use endpoints::EndpointRrset;
 pub use engine::Engine;

@@ -111,8 +111,9 @@ impl Engine {
     }
 
     fn degraded(&self, computed: &Computed, is_service: bool) -> RecordCondition {
-        let complaints: [Complaint; 5] = [
+        let complaints: [Complaint; 6] = [
             ("ClusterUnready", self.unready(computed)),
+            ("ClusterCordoned", self.cordoned(computed)),
             ("LocalityMissing", if is_service { self.without_locality(computed) } else { Vec::new() }),
             ("HostNameUnresolved", unresolved(computed)),
             ("NameLeftOut", left_out(computed)),
@@ -130,7 +131,8 @@ impl Engine {
         let mut messages = Vec::new();
         for one in &computed.chosen.contributions {
             let Some(state) = self.clusters.states.get(&one.cluster) else { continue };
-            if one.choice == Choice::NotPlaced || state.health == Health::Ready {
+            // Of a cordoned one it is the cordon that counts.
+            if one.choice == Choice::NotPlaced || state.health == Health::Ready || state.cordoned {
                 continue;
             }
             let then = match one.choice {
@@ -144,6 +146,13 @@ impl Engine {
             messages.push(format!("cluster {} is {}{then}", one.cluster, state.health.as_str()));
         }
         messages
+    }
+
+    /// Clusters that are placed and cordoned.
+    fn cordoned(&self, computed: &Computed) -> Vec<String> {
+        let placed = computed.chosen.contributions.iter().filter(|one| one.choice != Choice::NotPlaced);
+        let cordoned = placed.filter(|one| self.clusters.states.get(&one.cluster).is_some_and(|state| state.cordoned));
+        cordoned.map(|one| format!("cluster {} is cordoned, so nothing of it is answered", one.cluster)).collect()
     }
 
     fn without_locality(&self, computed: &Computed) -> Vec<String> {
@@ -177,7 +186,7 @@ impl Engine {
         let addresses: std::collections::BTreeSet<_> = used.flat_map(|one| &one.addresses).collect();
         if names == 0 {
             let message = if clusters == 0 {
-                "no cluster has a target that may be used".to_owned()
+                no_targets(computed).to_owned()
             } else {
                 "no name with addresses is left for this record".to_owned()
             };
@@ -222,6 +231,15 @@ fn unobserved(computed: &Computed) -> Vec<String> {
 
 fn condition(condition_type: &'static str, status: bool, reason: &'static str, message: String) -> RecordCondition {
     RecordCondition { condition_type, status, reason, message }
+}
+
+/// Why a record has no target that may be used, in one sentence.
+pub(super) fn no_targets(computed: &Computed) -> &'static str {
+    if computed.chosen.contributions.iter().any(|one| one.choice == Choice::Cordoned) {
+        "every cluster that has a target which may be used is cordoned"
+    } else {
+        "no cluster has a target that may be used"
+    }
 }
 
 /// `1 address`, `2 addresses`.

@@ -11,7 +11,7 @@ use crate::{
 /// The result of observations.
 #[derive(Debug, Default)]
 pub struct Update {
-    /// What changes in the answers; already applied to [`Engine::snapshot`].
+    /// What changes in the answers; already applied to [`Engine::snapshot`](super::Engine::snapshot).
     pub patch: Patch,
     /// What was taken in: the observations given, without removals that are held, with those set free.
     pub accepted: Vec<Observation>,
@@ -20,8 +20,10 @@ pub struct Update {
     /// What the snapshot refused of the patch, which would be a fault of this room; the names concerned stay as they
     /// were.
     pub refused: Vec<PatchError>,
-    /// True if [`Engine::host_names`] gives other names than before.
+    /// True if [`Engine::host_names`](super::Engine::host_names) gives other names than before.
     pub host_names_changed: bool,
+    /// What a person asked of this replica, where nothing was observed.
+    pub asked: Option<String>,
     /// Records that were computed anew or compete with one that was: their status and RRsets may differ now.
     pub records: BTreeSet<RecordKey>,
     /// True if the status of every other record may differ too: a cluster, a level or a Domain is not what it was.
@@ -48,7 +50,7 @@ impl Update {
         let spoken: Vec<&Observation> =
             self.accepted.iter().filter(|observation| observation.key.kind != Kind::Member).collect();
         match &spoken[..] {
-            [] => "time passed".to_owned(),
+            [] => self.asked.clone().unwrap_or_else(|| "time passed".to_owned()),
             [one] => describe(one),
             [first, others @ ..] => format!("{}, and {} more", describe(first), others.len()),
         }

@@ -103,7 +103,7 @@ impl Engine {
     }
 
     fn authoritative(&self, apex: &OwnerName) -> Option<&AuthoritativeZone> {
-        self.snapshot().zone(apex).map(|Zone::Authoritative(zone)| &**zone)
+        self.snapshot().authoritative(apex).map(|zone| &**zone)
     }
 
     fn wanted(

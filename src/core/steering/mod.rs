@@ -3,7 +3,8 @@
 //! The order of the rules: a cluster must be placed, be observed, hold the object, and (for services) have a
 //! ready endpoint; then its load balancer gives addresses. Of the clusters that have addresses the ready ones
 //! count, and the others as long as grace lasts. When *every* cluster that has addresses is unready, the last
-//! known ones stay: all down means all up.
+//! known ones stay: all down means all up. A cordoned cluster counts for nothing in any of that: it was meant to go, so
+//! a record whose last cluster is cordoned is empty.
 
 mod target;
 
@@ -80,6 +81,8 @@ pub enum Choice {
     KeptAllDown,
     /// Not used: unready and grace is over.
     Withdrawn,
+    /// Not used: a person has cordoned the cluster.
+    Cordoned,
     /// Not used: the federated object is not placed there.
     NotPlaced,
     /// Not used: nothing is known of the member.
@@ -114,7 +117,10 @@ pub fn choose(candidates: &[Candidate<'_>], addresses: &BTreeMap<Arc<str>, HostA
         candidates.iter().map(|candidate| contribution(candidate, addresses)).collect();
     let with_addresses = || {
         let pairs = candidates.iter().zip(&contributions);
-        pairs.filter(|(_, contribution)| !contribution.addresses.is_empty()).map(|(candidate, _)| candidate.standing)
+        let standings = pairs
+            .filter(|(_, contribution)| !contribution.addresses.is_empty())
+            .map(|(candidate, _)| candidate.standing);
+        standings.filter(|standing| *standing != Standing::Cordoned)
     };
     let any = with_addresses().next().is_some();
     let all_down = any && with_addresses().all(|standing| standing != Standing::Counted);
@@ -123,12 +129,17 @@ pub fn choose(candidates: &[Candidate<'_>], addresses: &BTreeMap<Arc<str>, HostA
         if contribution.choice == Choice::Ready {
             contribution.choice = match candidate.standing {
                 Standing::Counted => Choice::Ready,
+                Standing::Cordoned => Choice::Cordoned,
                 _ if all_down => Choice::KeptAllDown,
                 Standing::InGrace { .. } => Choice::KeptInGrace,
                 Standing::Withdrawn => Choice::Withdrawn,
             };
-        } else if contribution.choice == Choice::NoAddress && candidate.standing == Standing::Withdrawn {
-            contribution.choice = Choice::Withdrawn;
+        } else if contribution.choice == Choice::NoAddress {
+            match candidate.standing {
+                Standing::Withdrawn => contribution.choice = Choice::Withdrawn,
+                Standing::Cordoned => contribution.choice = Choice::Cordoned,
+                Standing::Counted | Standing::InGrace { .. } => {}
+            }
         }
         if !contribution.choice.shows_load_balancer() {
             contribution.items.clear();
@@ -219,6 +230,7 @@ impl fmt::Display for Choice {
             Self::KeptInGrace => f.write_str("the cluster is unready, kept while grace lasts"),
             Self::KeptAllDown => f.write_str("every cluster with targets is unready, so the last known ones stay"),
             Self::Withdrawn => f.write_str("the cluster is unready and grace is over"),
+            Self::Cordoned => f.write_str("the cluster is cordoned"),
             Self::NotPlaced => f.write_str("not placed in this cluster"),
             Self::Unobserved => f.write_str("the member is not observed"),
             Self::Absent => f.write_str("no such object in this cluster, or not labelled as managed"),
@@ -267,6 +279,36 @@ mod tests {
         let (one, two) = (load_balancer("10.0.0.1"), load_balancer("10.0.0.2"));
         let candidates = [candidate("c1", GRACE, &one), candidate("c2", Standing::Withdrawn, &two)];
         assert_eq!(choices(&candidates), [Choice::KeptAllDown, Choice::KeptAllDown]);
+    }
+
+    #[test]
+    fn a_cordon_takes_a_cluster_out_whatever_the_others_are() {
+        let (one, two) = (load_balancer("10.0.0.1"), load_balancer("10.0.0.2"));
+        let nowhere = [LoadBalancerItem { ip: None, hostname: Some("lb.test".into()) }];
+        for (name, candidates, expected) in [
+            (
+                "beside a ready one",
+                vec![candidate("c1", Standing::Cordoned, &one), candidate("c2", Standing::Counted, &two)],
+                vec![Choice::Cordoned, Choice::Ready],
+            ),
+            ("the last one", vec![candidate("c1", Standing::Cordoned, &one)], vec![Choice::Cordoned]),
+            (
+                "the others in grace are all that count, and all are down",
+                vec![candidate("c1", Standing::Cordoned, &one), candidate("c2", GRACE, &two)],
+                vec![Choice::Cordoned, Choice::KeptAllDown],
+            ),
+            (
+                "beside one that was withdrawn and comes back",
+                vec![candidate("c1", Standing::Cordoned, &one), candidate("c2", Standing::Withdrawn, &two)],
+                vec![Choice::Cordoned, Choice::KeptAllDown],
+            ),
+            ("without an address", vec![candidate("c1", Standing::Cordoned, &nowhere)], vec![Choice::Cordoned]),
+            ("without a load balancer", vec![candidate("c1", Standing::Cordoned, &[])], vec![Choice::NoLoadBalancer]),
+        ] {
+            assert_eq!(choices(&candidates), expected, "{name}");
+        }
+        let chosen = choose(&[candidate("c1", Standing::Cordoned, &one)], &BTreeMap::new());
+        assert!(!chosen.all_down && chosen.contributions[0].items.is_empty());
     }
 
     #[test]

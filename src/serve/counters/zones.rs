@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::step;
-use crate::respond::Reply;
+use crate::{respond::Reply, wire::AA};
 
 /// Places in a thread's table, 64 octets each. More zones than this are more series than metrics are good for.
 const PLACES: usize = 1024;
@@ -23,8 +23,6 @@ const TRIES: usize = 16;
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Kinds of answers that are told apart.
 const OUTCOMES: usize = 7;
-/// AA and TC, in the third octet of a message (RFC 1035 section 4.1.1).
-const AA: u8 = 0x04;
 
 /// What a zone's answers were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,16 +31,12 @@ use prost::Message as _;
 use crate::{
     client::Client,
     respond::Answer,
-    taps::{Feed, FeedCounts, Next, Outcome, Outlet, TapError, feed},
+    taps::{Ended, Feed, FeedCounts, LOOK, Next, Outcome, Outlet, Pour, Sink, TapError, feed},
 };
 
 use frames::{Control, HandshakeError, control, put_data};
 use wire::{Envelope, EnvelopeKind, Exchanged, Kind, SocketProtocol};
 
-/// Octets of frames that are gathered before they are written.
-const GATHER: usize = 64 * 1024;
-/// How often a file is looked for under its name, and a receiver that nothing is sent to for whether it is there.
-const LOOK: Duration = Duration::from_secs(1);
 /// Time for a receiver to take what is written, and to answer in a handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause before the second try to connect; each further one is twice as long.
@@ -143,59 +139,8 @@ pub(crate) fn start(dnstap: &Dnstap, counts: &Arc<FeedCounts>) -> Result<Feed<Ex
     }
 }
 
-/// Where frames go.
-trait Sink {
-    fn write(&mut self, frames: &[u8]) -> io::Result<()>;
-
-    /// Called at least each second while there is nothing to write; an error is the end of this sink.
-    fn look(&mut self, reopen: bool) -> io::Result<()>;
-}
-
-/// Why writing to a sink ended.
-enum Ended {
-    /// There will be nothing to write any more.
-    Feed,
-    /// The sink takes no more; all that was for it is counted.
-    Sink(io::Error),
-}
-
-/// Writes what comes until there is an end to it.
-fn pour(outlet: &Outlet<Exchange>, sink: &mut impl Sink, encoder: &Encoder) -> Ended {
-    let mut frames = Vec::new();
-    let mut waiting = 0;
-    let mut looked = Instant::now();
-    loop {
-        let wait = if frames.is_empty() { LOOK } else { Duration::ZERO };
-        let next = outlet.next(wait);
-        if let Next::Item(exchange) = &next {
-            encoder.append(exchange, &mut frames);
-            waiting += 1;
-        }
-        if frames.len() >= GATHER || !matches!(next, Next::Item(_)) {
-            let reopen = outlet.shall_reopen();
-            let mut done = Ok(());
-            if reopen || looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                done = sink.look(reopen);
-            }
-            if !frames.is_empty() {
-                done = done.and_then(|()| sink.write(&frames));
-            }
-            if let Err(error) = done {
-                outlet.count_dropped(waiting);
-                return Ended::Sink(error);
-            }
-            outlet.count_taken(waiting);
-            frames.clear();
-            waiting = 0;
-        }
-        if matches!(next, Next::End) {
-            return Ended::Feed;
-        }
-    }
-}
-
 fn write_to_socket(outlet: &Outlet<Exchange>, path: &Path, encoder: &Encoder) {
+    let mut pour = Pour::new(outlet);
     let mut pause = FIRST_PAUSE;
     let mut is_said = false;
     loop {
@@ -204,7 +149,7 @@ fn write_to_socket(outlet: &Outlet<Exchange>, path: &Path, encoder: &Encoder) {
                 tracing::info!(socket = %path.display(), "dnstap is connected");
                 (pause, is_said) = (FIRST_PAUSE, false);
                 outlet.set_ready(true);
-                let ended = pour(outlet, &mut receiver, encoder);
+                let ended = pour.run(&mut receiver, |exchange, frames| encoder.append(exchange, frames));
                 outlet.set_ready(false);
                 match ended {
                     Ended::Feed => {
@@ -276,9 +221,10 @@ impl Sink for Receiver {
 }
 
 fn write_to_file(outlet: &Outlet<Exchange>, mut file: TapFile, encoder: &Encoder) {
+    let mut pour = Pour::new(outlet);
     let mut is_said = false;
     loop {
-        match pour(outlet, &mut file, encoder) {
+        match pour.run(&mut file, |exchange, frames| encoder.append(exchange, frames)) {
             Ended::Feed => {
                 file.finish();
                 return;

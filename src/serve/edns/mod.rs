@@ -19,7 +19,7 @@
 mod cookie;
 mod subnet;
 
-use crate::{client::Transport, request::number};
+use crate::{client::Transport, request::number, wire::KEEPALIVE};
 
 pub(crate) use cookie::Verdict;
 pub use cookie::{COOKIE_SECRET, CookieSecrets};
@@ -28,7 +28,6 @@ pub(crate) use subnet::Subnet;
 const NSID: u16 = 3;
 const SUBNET: u16 = 8;
 const COOKIE: u16 = 10;
-const KEEPALIVE: u16 = 11;
 const PADDING: u16 = 12;
 const ERROR: u16 = 15;
 

@@ -3,7 +3,7 @@
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::atomic::Ordering,
     time::Duration,
 };
@@ -22,9 +22,9 @@ use tokio::{
 use super::{Secondary, Shared};
 use crate::{
     clock::Clock,
-    message::{OPCODE, QR},
     request::{CLASS_IN, HEADER, number},
     tsig::{AnswerCheck, AnswerError},
+    wire::{AA, OPCODE, QR},
 };
 
 /// How long each try waits for an answer.
@@ -35,9 +35,8 @@ const PATIENCE: [Duration; 5] = [
     Duration::from_secs(8),
     Duration::from_secs(16),
 ];
-/// Opcode NOTIFY and AA, in the third octet of the header (RFC 1996 section 3.7 and 4.5).
+/// Opcode NOTIFY, in the third octet of the header (RFC 1996 section 3.7).
 const NOTIFY: u8 = 4 << 3;
-const AA: u8 = 4;
 /// Longest answer that is read whole; they have a question and a signature.
 const ANSWER: usize = 4096;
 
@@ -60,6 +59,9 @@ pub(super) enum Failure {
     /// The settings name a key that they do not have.
     #[error("the key {0} is not known")]
     UnknownKey(OwnerName),
+    /// The settings name an address that this machine does not have.
+    #[error("{0} is no address of this machine, so nothing can be sent from it")]
+    Source(IpAddr),
     /// There is no socket.
     #[error("no message can be sent: {0}")]
     Socket(io::Error),
@@ -86,7 +88,7 @@ pub(super) async fn tell(
         let question_end = HEADER + apex.as_wire().len() + 4;
         let check = key.map(|key| AnswerCheck::sign(key, &mut message, Clock::default().now()));
         let deadline = Instant::now() + patience;
-        match exchange(secondary.address, &message, question_end, check.as_ref(), deadline, shared).await {
+        match exchange(secondary, &message, question_end, check.as_ref(), deadline, shared).await {
             Ok(Some(0)) => return Ok(Told),
             Ok(Some(rcode)) => return Err(Failure::Refused(rcode)),
             Ok(None) => last = Failure::Silent,
@@ -102,17 +104,21 @@ pub(super) async fn tell(
 
 /// Sends the message and waits for an answer to it; its RCODE, or none if there is none in time.
 async fn exchange(
-    address: SocketAddr,
+    secondary: &Secondary,
     message: &[u8],
     question_end: usize,
     check: Option<&AnswerCheck>,
     deadline: Instant,
     shared: &Shared,
 ) -> Result<Option<u16>, Failure> {
-    let any: SocketAddr =
-        if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let Secondary { address, source, .. } = *secondary;
+    let any = || if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let source: IpAddr = source.unwrap_or_else(any);
     // A socket of its own for each try: its port is hard to guess, and it hears that address alone.
-    let socket = UdpSocket::bind(any).await.map_err(Failure::Socket)?;
+    let socket = UdpSocket::bind((source, 0)).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrNotAvailable => Failure::Source(source),
+        _ => Failure::Socket(error),
+    })?;
     socket.connect(address).await.map_err(Failure::Socket)?;
     socket.send(message).await.map_err(Failure::Socket)?;
     shared.counts.sent.fetch_add(1, Ordering::Relaxed);

@@ -18,7 +18,7 @@ mod exchange;
 use std::{
     collections::BTreeMap,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::{
         Arc,
@@ -28,7 +28,10 @@ use std::{
     time::Duration,
 };
 
-use mcdns_core::{answer::Soa, dns::OwnerName};
+use mcdns_core::{
+    answer::{Soa, Zone},
+    dns::OwnerName,
+};
 use tokio::{
     runtime,
     sync::{Semaphore, watch},
@@ -59,6 +62,9 @@ pub struct Secondary {
     pub address: SocketAddr,
     /// The key that the notification is signed with.
     pub key: Option<OwnerName>,
+    /// The address of ours that it is sent from, of the same family; none: as the routes say. Secondaries take NOTIFY from
+    /// the addresses of their primaries alone (RFC 1996 section 3.10).
+    pub source: Option<IpAddr>,
 }
 
 /// What became of notifications, counted since the start.
@@ -176,7 +182,7 @@ impl Book {
             return;
         }
         let mut before = std::mem::take(&mut self.tasks);
-        for zone in store.load().zones() {
+        for zone in store.load().zones().filter_map(Zone::authoritative) {
             for secondary in &policy.zone(zone.apex()).notify {
                 let key = (zone.apex().clone(), secondary.clone());
                 let sender = before.remove(&key).unwrap_or_else(|| self.spawn(&key, zone.soa(), shared));

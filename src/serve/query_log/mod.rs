@@ -17,22 +17,19 @@ use std::{
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use crate::{
     client::Client,
     request::HEADER,
     respond::Answer,
-    taps::{Feed, FeedCounts, Next, Outcome, Outlet, TapError, feed},
+    taps::{Ended, Feed, FeedCounts, LOOK, Next, Outcome, Outlet, Pour, Sink, TapError, feed},
+    wire::MAX_NAME,
 };
 
-/// How often the file is looked for under its name.
-const LOOK: Duration = Duration::from_secs(1);
-/// Octets of lines that are gathered before they are written.
-const GATHER: usize = 64 * 1024;
 /// Octets of the longest question with the header in front of it.
-const QUESTION_END: usize = HEADER + 255 + 4;
+const QUESTION_END: usize = HEADER + MAX_NAME + 4;
 /// Who may read it: which names somebody asks for is nobody else's business.
 const MODE: u32 = 0o640;
 
@@ -48,7 +45,7 @@ pub struct QueryLog {
     pub format: LineFormat,
 }
 
-/// How a line of the query log looks.
+/// How a line of a log looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LineFormat {
     /// `time key=value …`
@@ -141,33 +138,9 @@ fn write_to_log(outlet: &Outlet<Entry>) {
 }
 
 fn write_to_file(outlet: &Outlet<Entry>, file: &mut LogFile, format: LineFormat) {
-    let mut lines = Vec::new();
-    let mut waiting = 0;
-    let mut looked = Instant::now();
-    loop {
-        let wait = if lines.is_empty() { LOOK } else { Duration::ZERO };
-        let next = outlet.next(wait);
-        if let Next::Item(entry) = &next {
-            line::append(entry, format, &mut lines);
-            waiting += 1;
-        }
-        if lines.len() >= GATHER || !matches!(next, Next::Item(_)) {
-            if outlet.shall_reopen() || looked.elapsed() >= LOOK {
-                looked = Instant::now();
-                file.follow();
-            }
-            if file.write(&lines) {
-                outlet.count_taken(waiting);
-            } else {
-                outlet.count_dropped(waiting);
-            }
-            lines.clear();
-            waiting = 0;
-        }
-        if matches!(next, Next::End) {
-            return;
-        }
-    }
+    let mut pour = Pour::new(outlet);
+    // What could not be written was said; the file may take what comes next.
+    while let Ended::Sink(_) = pour.run(file, |entry, lines| line::append(entry, format, lines)) {}
 }
 
 /// The file that lines are appended to.
@@ -207,26 +180,24 @@ impl LogFile {
             Err(_) => {}
         }
     }
+}
 
-    /// False if not all of it was written.
-    fn write(&mut self, lines: &[u8]) -> bool {
-        if lines.is_empty() {
-            return true;
-        }
+impl Sink for LogFile {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let separator: &[u8] = if self.is_torn { b"\n" } else { b"" };
-        match self.file.write_all(separator).and_then(|()| self.file.write_all(lines)) {
-            Ok(()) => {
-                self.is_torn = false;
-                true
-            }
-            Err(error) => {
-                if !self.is_torn {
-                    tracing::warn!(file = %self.path.display(), %error, "the query log cannot be written");
-                }
-                self.is_torn = true;
-                false
-            }
+        let written = self.file.write_all(separator).and_then(|()| self.file.write_all(lines));
+        if let Err(error) = &written
+            && !self.is_torn
+        {
+            tracing::warn!(file = %self.path.display(), %error, "the query log cannot be written");
         }
+        self.is_torn = written.is_err();
+        written
+    }
+
+    fn look(&mut self, _: bool) -> io::Result<()> {
+        self.follow();
+        Ok(())
     }
 }
 

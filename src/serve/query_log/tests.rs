@@ -1,6 +1,6 @@
 //! Lines, and the file they go to.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Instant};
 
 use mcdns_core::dns::RecordType;
 

@@ -15,27 +15,27 @@ use mcdns_core::{
     dns::RecordType,
 };
 
+use super::Scratch;
 use crate::{
-    message::{FARTHEST, Message, Owner, Section},
+    message::{Message, Owner, Section},
     rcode::{NOERROR, NXDOMAIN, REFUSED, YXDOMAIN},
     request::HEADER,
+    wire::{FARTHEST, MAX_NAME},
 };
 
-/// Longest name in wire format, in octets.
-const MAX_NAME: usize = 255;
 /// Octets of a compression pointer.
 const POINTER: usize = 2;
 /// Records in front of one that are searched for the same name.
 const REPEATED: usize = 16;
 /// Aliases that one answer follows. Resolvers give up at about as many.
-const MAX_CHAIN: usize = 16;
+pub(super) const MAX_CHAIN: usize = 16;
 
 /// One answer on its way from name to name.
 pub(super) struct Chain<'c, 'm> {
     pub(super) snapshot: &'c Snapshot,
     /// The name that is looked up now.
     pub(super) name: &'c mut QueryName,
-    pub(super) extra: &'c mut QueryName,
+    pub(super) scratch: &'c mut Scratch,
     pub(super) message: &'c mut Message<'m>,
     /// Tag of the first name's zone; 0 in the beginning.
     pub(super) zone: u64,
@@ -44,7 +44,7 @@ pub(super) struct Chain<'c, 'm> {
 }
 
 /// What follows from one name of a chain.
-enum Step {
+pub(super) enum Step {
     /// The answer is complete.
     Done(u16),
     /// Go on with the name that stands at this octet of the message.
@@ -61,11 +61,13 @@ impl Chain<'_, '_> {
         let mut places = [0_u16; MAX_CHAIN];
         let mut place = HEADER;
         for link in 0..MAX_CHAIN {
-            let Some((Zone::Authoritative(zone), apex)) = self.snapshot.find_zone(self.name, record_type) else {
+            let step = match self.snapshot.find_zone(self.name, record_type) {
+                Some((Zone::Authoritative(zone), apex)) => self.step(zone, apex, place, record_type),
+                Some((Zone::Other(zone), apex)) => self.step_other(&**zone, apex, place, record_type),
                 // The chain leads to somebody else's zone; who asked goes on from there.
-                return if link == 0 { REFUSED } else { NOERROR };
+                None => return if link == 0 { REFUSED } else { NOERROR },
             };
-            match self.step(zone, apex, place, record_type) {
+            match step {
                 Step::Done(rcode) => return rcode,
                 Step::Full => {
                     self.message.truncated = true;
@@ -158,6 +160,12 @@ impl Chain<'_, '_> {
                 self.refer(zone, apex, place, cut, servers)
             }
             Outcome::Negative(negative) => {
+                if negative == Negative::NxDomain
+                    && let Some(other) = self.snapshot.other_zone(zone.apex())
+                    && let Some(step) = self.step_behind(&**other, zone, apex, place, record_type)
+                {
+                    return step;
+                }
                 let owner = Owner::within(place, self.name, apex);
                 match self.message.put(Section::Authority, zone.negative_soa_record(), owner) {
                     None => Step::Full,
@@ -215,7 +223,7 @@ impl Chain<'_, '_> {
         cut: usize,
         servers: EncodedRrset<'_>,
     ) -> Step {
-        let Self { name, extra, message, .. } = self;
+        let Self { name, scratch: Scratch { extra, .. }, message, .. } = self;
         let owner = Owner::within(place, name, cut);
         let Some(start) = message.put(Section::Authority, servers, owner) else { return Step::Full };
         // RFC 4035 section 3.1.4: to clients that understand it, "the name server MUST return … the DS RRset". It is
@@ -263,7 +271,7 @@ impl Chain<'_, '_> {
     fn add_all_addresses(&mut self, rrset: EncodedRrset<'_>, at: impl Fn(usize) -> usize, skip: usize) {
         for (index, (offset, data)) in rrset.data().enumerate() {
             let Some(target) = data.get(skip..) else { continue };
-            if self.extra.read(target).is_some() && !is_repeated(rrset, index, skip, target) {
+            if self.scratch.extra.read(target).is_some() && !is_repeated(rrset, index, skip, target) {
                 self.add_addresses(at(offset).saturating_add(skip));
             }
         }
@@ -278,13 +286,13 @@ impl Chain<'_, '_> {
             let is_alias = priority == [0, 0];
             if target.first() == Some(&0) {
                 if !is_alias && !is_repeated(rrset, index, 2, &target[..1]) {
-                    self.extra.clone_from(self.name);
+                    self.scratch.extra.clone_from(self.name);
                     self.add_addresses(place);
                 }
                 continue;
             }
             // Behind the target come parameters.
-            let Some(length) = self.extra.read(target) else { continue };
+            let Some(length) = self.scratch.extra.read(target) else { continue };
             if is_repeated(rrset, index, 2, &target[..length]) {
                 continue;
             }
@@ -300,17 +308,19 @@ impl Chain<'_, '_> {
     /// The service bindings of the name in `extra`, which stands at `place`, and the addresses that belong to them.
     fn add_alias_target(&mut self, record_type: RecordType, place: usize) {
         let snapshot = self.snapshot;
-        let Some((Zone::Authoritative(zone), apex)) = snapshot.find_zone(self.extra, record_type) else { return };
-        let outcome = zone.lookup(self.extra, apex, record_type);
+        let Some((Zone::Authoritative(zone), apex)) = snapshot.find_zone(&self.scratch.extra, record_type) else {
+            return;
+        };
+        let outcome = zone.lookup(&self.scratch.extra, apex, record_type);
         let bindings = if let Outcome::Answer(bindings) = outcome { Some(bindings) } else { None };
-        let owner = Owner::within(place, self.extra, 0);
+        let owner = Owner::within(place, &self.scratch.extra, 0);
         let start = bindings.and_then(|bindings| self.message.put(Section::Additional, bindings, owner));
         self.add_addresses(place);
         let (Some(bindings), Some(start)) = (bindings, start) else { return };
         let at = |offset: usize| if place > FARTHEST { usize::MAX } else { start + offset };
         for (index, (offset, data)) in bindings.data().enumerate() {
             let Some(target) = data.get(2..).filter(|target| target.first() != Some(&0)) else { continue };
-            if let Some(length) = self.extra.read(target)
+            if let Some(length) = self.scratch.extra.read(target)
                 && !is_repeated(bindings, index, 2, &target[..length])
             {
                 self.add_addresses(at(offset).saturating_add(2));
@@ -320,11 +330,12 @@ impl Chain<'_, '_> {
 
     /// The addresses of the name in `extra`, which stands in the message at `place`.
     fn add_addresses(&mut self, place: usize) {
-        let Some((Zone::Authoritative(zone), apex)) = self.snapshot.find_zone(self.extra, RecordType::A) else {
+        let Some((Zone::Authoritative(zone), apex)) = self.snapshot.find_zone(&self.scratch.extra, RecordType::A)
+        else {
             return;
         };
-        for addresses in zone.addresses(self.extra, apex) {
-            let owner = Owner::within(place, self.extra, 0);
+        for addresses in zone.addresses(&self.scratch.extra, apex) {
+            let owner = Owner::within(place, &self.scratch.extra, 0);
             // What does not fit is left out: the client can ask for it.
             let _ = self.message.put(Section::Additional, addresses, owner);
         }

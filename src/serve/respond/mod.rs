@@ -13,6 +13,7 @@
 
 mod chain;
 mod chaos;
+mod other;
 mod signed;
 mod transfer;
 mod unusual;
@@ -20,19 +21,20 @@ mod unusual;
 use std::sync::Arc;
 
 use mcdns_core::{
-    answer::{QueryName, Snapshot},
+    answer::{QueryName, Records, Snapshot},
     dns::RecordType,
 };
 
 use crate::{
     client::{Client, Transport},
     clock::Clock,
-    message::{Message, OPCODE, QR},
+    message::Message,
     policy::{Condition, ListenerOptions, Policy},
     rcode::REFUSED,
     request::{CLASS_IN, Edns, HEADER, Question, read_plain_edns, read_question},
     transfer::{Transfer, TransferHistory},
     tsig::TsigFailures,
+    wire::{OPCODE, QR},
 };
 
 use chain::Chain;
@@ -83,6 +85,16 @@ impl<'a> Reply<'a> {
     }
 }
 
+/// What only some answers need.
+#[derive(Debug)]
+struct Scratch {
+    /// For names in additional sections.
+    extra: QueryName,
+    /// For what zones of other kinds answer.
+    records: Records,
+    clock: Clock,
+}
+
 /// The buffers that answering needs; made once per thread.
 #[derive(Debug)]
 pub struct Responder {
@@ -93,8 +105,7 @@ pub struct Responder {
     /// False while requests come over a connection that no transfer may be given on.
     transfers_permitted: bool,
     name: QueryName,
-    /// For names in additional sections.
-    extra: QueryName,
+    scratch: Scratch,
     out: Box<[u8]>,
 }
 
@@ -107,9 +118,9 @@ impl Responder {
     /// The same with a clock of the caller's, which is read for cookies and signatures alone.
     pub fn with_clock(options: ListenerOptions, clock: Clock) -> Self {
         let out = vec![0; STREAM_PAYLOAD].into_boxed_slice();
-        let (name, extra) = (QueryName::new(), QueryName::new());
+        let scratch = Scratch { extra: QueryName::new(), records: Records::default(), clock: clock.clone() };
         let (transfers, failures) = Default::default();
-        Self { options, clock, transfers, failures, transfers_permitted: true, name, extra, out }
+        Self { options, clock, transfers, failures, transfers_permitted: true, name: QueryName::new(), scratch, out }
     }
 
     /// The same with the differences that incremental transfers are made of, and the transfers of all responders.
@@ -135,9 +146,9 @@ impl Responder {
             && policy.condition == Condition::Ready
         {
             let limit = self.limit(edns, client.transport);
-            let Self { name, extra, out, .. } = self;
+            let Self { name, scratch, out, .. } = self;
             let mut message = Message::start(out, request, question.end, limit, edns);
-            let mut chain = Chain { snapshot, name, extra, message: &mut message, zone: 0, source: 0 };
+            let mut chain = Chain { snapshot, name, scratch, message: &mut message, zone: 0, source: 0 };
             let rcode = chain.follow(question.record_type);
             let (zone, source) = (chain.zone, chain.source);
             // Who asked with EDNS learns why it is refused.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Answer, Reply, Responder, unusual::Request};
 use crate::{
     edns::ReplyOptions,
-    message::{QR, TC},
     rcode::NOERROR,
     request::{HEADER, Parts},
     tsig::{Refusal, Signer, TsigFailures},
+    wire::{QR, TC},
 };
 
 impl Responder {

@@ -33,6 +33,8 @@ impl Responder {
         let Request { snapshot, policy, client, .. } = request;
         let zone = match snapshot.find_zone(&self.name, RecordType::SOA) {
             Some((Zone::Authoritative(zone), 0)) => Ok(zone),
+            // CoreDNS gives none of them either: nobody knows from what to what such a zone has changed.
+            Some((Zone::Other(_), 0)) => Err((REFUSED, Some(edns::NOT_SUPPORTED))),
             // RFC 5936 section 2.2.1: "If a server is not authoritative for the queried zone, the server SHOULD set the
             // value to NotAuth(9)."
             _ if policy.condition == Condition::NotReady => Err((SERVFAIL, Some(edns::NOT_READY))),

@@ -18,11 +18,12 @@ use super::{Answer, Chain, Reply, Responder, is_for_itself};
 use crate::{
     client::Client,
     edns::{self, ReplyOptions, RequestOptions, Verdict},
-    message::{Limit, Message, OPCODE, QR},
+    message::{Limit, Message},
     policy::{Condition, Policy},
     rcode::{BADCOOKIE, BADVERS, FORMERR, NOERROR, NOTAUTH, NOTIMP, NXDOMAIN, REFUSED, SERVFAIL},
     request::{CLASS_CH, CLASS_IN, Malformed, Parts, number, read_parts},
     tsig::Signer,
+    wire::{OPCODE, QR},
 };
 
 /// Opcodes as they stand in the header (RFC 1035 section 4.1.1, RFC 1996 section 3.12).
@@ -146,10 +147,10 @@ impl Responder {
         let Some(question) = parts.question else { return Answer::Silence };
         let limit = self.limit_of(request, parts);
         let payload = self.options.udp_payload;
-        let Self { name, extra, out, .. } = self;
+        let Self { name, scratch, out, .. } = self;
         let needed = options.needed();
         let mut message = Message::start_with(out, request.octets, Some(&question), limit, parts.edns, needed);
-        let mut chain = Chain { snapshot: request.snapshot, name, extra, message: &mut message, zone: 0, source: 0 };
+        let mut chain = Chain { snapshot: request.snapshot, name, scratch, message: &mut message, zone: 0, source: 0 };
         let mut rcode = chain.follow(question.record_type);
         let (zone, source) = (chain.zone, chain.source);
         options.error = match (rcode, request.policy.condition) {

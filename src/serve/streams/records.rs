@@ -2,12 +2,11 @@
 
 use mcdns_core::dns::RecordType;
 
-use crate::request::{HEADER, number};
+use crate::{
+    request::{HEADER, number, skip_name},
+    wire::{KEEPALIVE, RECORD_HEAD},
+};
 
-/// Octets of type, class, TTL and RDLENGTH (RFC 1035 section 4.1.3).
-const HEAD: usize = 10;
-/// edns-tcp-keepalive (RFC 7828).
-const TCP_KEEPALIVE: u16 = 11;
 /// NOERROR and NXDOMAIN: RCODEs of answers about names.
 const ABOUT_NAMES: [u8; 2] = [0, 3];
 
@@ -48,7 +47,7 @@ pub(crate) fn has_keepalive(message: &[u8]) -> bool {
     opts.any(|record| {
         let mut options = record.data;
         while let [high, low, length_high, length_low, rest @ ..] = options {
-            if u16::from_be_bytes([*high, *low]) == TCP_KEEPALIVE {
+            if u16::from_be_bytes([*high, *low]) == KEEPALIVE {
                 return true;
             }
             options = rest.get(usize::from(u16::from_be_bytes([*length_high, *length_low]))..).unwrap_or_default();
@@ -69,28 +68,16 @@ fn minimum(record: &Record<'_>, section: Section) -> u32 {
 fn records(message: &[u8]) -> impl Iterator<Item = Record<'_>> {
     let counts = [4, 6, 8, 10].map(|at| if message.len() < HEADER { 0 } else { number(message, at) });
     let sections = [Section::Answer, Section::Authority, Section::Additional].into_iter().zip(counts[1..].to_vec());
-    let start = (0..counts[0]).try_fold(HEADER, |at, _| after_name(message, at).map(|end| end + 4));
+    let start = (0..counts[0]).try_fold(HEADER, |at, _| skip_name(message, at).map(|end| end + 4));
     sections.flat_map(|(section, count)| (0..count).map(move |_| section)).scan(start, |at, section| {
-        let head = after_name(message, (*at)?)?;
-        let fixed = message.get(head..head + HEAD)?;
-        let data = head + HEAD;
+        let head = skip_name(message, (*at)?)?;
+        let fixed = message.get(head..head + RECORD_HEAD)?;
+        let data = head + RECORD_HEAD;
         let end = data + usize::from(number(fixed, 8));
         *at = Some(end);
         let ttl = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
         Some(Record { section, kind: RecordType(number(fixed, 0)), ttl, data: message.get(data..end)? })
     })
-}
-
-/// The octet behind the name at `at`.
-fn after_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match usize::from(*message.get(at)?) {
-            0 => return Some(at + 1),
-            length @ 1..=63 => at += 1 + length,
-            0xc0.. => return Some(at + 2),
-            _ => return None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! distance. Settings may be replaced while queries are answered; a writer whose own settings stay lives on.
 
 mod feed;
+mod pour;
 
 use std::{
     collections::hash_map::RandomState,
@@ -35,6 +36,7 @@ use crate::{
 };
 
 pub(crate) use feed::{Feed, FeedCounts, Next, Outlet, feed};
+pub(crate) use pour::{Ended, LOOK, Pour, Sink};
 
 /// One of about so many queries is timed: two looks at a clock cost some 50 nanoseconds, and so less than one a query.
 const TIMED: u64 = 64;

@@ -5,10 +5,13 @@ mod support;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -63,8 +66,16 @@ fn publish(store: &SnapshotStore, names: BTreeMap<OwnerName, Option<Entry>>) {
     store.store(after);
 }
 
+/// An address whose port is free over UDP and TCP, and below those that the system gives to sockets which ask for none:
+/// one of those could be taken again before the secondary has it, and it would never come up.
 fn free_port() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test programs that run side by side begin at different places.
+    let first = u16::try_from(std::process::id() % 15_000).expect("it is small");
+    let candidates = std::iter::repeat_with(|| 15_000 + (first + NEXT.fetch_add(1, Relaxed)) % 15_000);
+    let addresses = candidates.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let mut free = addresses.filter(|address| UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok());
+    free.next().expect("there is no end of candidates")
 }
 
 /// All records that a server gives out, as dig prints them.
@@ -86,7 +97,7 @@ fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(
     fs::create_dir_all(&folder.0).expect("a folder");
     let secondary = free_port();
     let key = Key::new(name("transfer-key"), Algorithm::HmacSha256, SECRET);
-    let notify = vec![Secondary { address: secondary, key: Some(name("transfer-key")) }];
+    let notify = vec![Secondary { address: secondary, key: Some(name("transfer-key")), source: None }];
     let other_zones = ZonePolicy { transfer: AccessList::loopback(), notify };
     let policy = PolicyStore::new(Policy { other_zones, keys: KeyRing::new([key]), ..Policy::default() });
     let store =

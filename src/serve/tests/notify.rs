@@ -3,7 +3,7 @@
 mod support;
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -30,10 +30,15 @@ struct Pair {
 
 /// A server and a secondary that it is to notify.
 fn pair(key: Option<&Key>) -> Pair {
+    pair_with(key, None)
+}
+
+/// The same, told from this address.
+fn pair_with(key: Option<&Key>, source: Option<IpAddr>) -> Pair {
     let secondary = UdpSocket::bind(ANY_PORT).expect("a socket");
     secondary.set_read_timeout(Some(WAIT)).expect("a timeout");
     let address = secondary.local_addr().expect("an address");
-    let notify = vec![Secondary { address, key: key.map(|key| key.name().clone()) }];
+    let notify = vec![Secondary { address, key: key.map(|key| key.name().clone()), source }];
     let keys = KeyRing::new(key.cloned());
     let zones = [(name("example.com"), ZonePolicy { notify, ..ZonePolicy::default() })].into();
     let policy = PolicyStore::new(Policy { zones, keys, ..Policy::default() });
@@ -95,6 +100,17 @@ fn a_secondary_is_told_at_the_start_and_when_the_serial_has_moved() {
     assert_eq!(serial_of(&message), 2);
     acknowledge(&secondary, &message, from);
     eventually(&server, |totals| totals == NotifyTotals { sent: 2, acknowledged: 2, failed: 0 });
+    server.stop();
+}
+
+#[test]
+fn a_secondary_is_told_from_the_address_that_is_set() {
+    let source = Ipv4Addr::new(127, 0, 0, 2).into();
+    let Pair { server, secondary, .. } = pair_with(None, Some(source));
+    let (message, from) = receive(&secondary);
+    assert_eq!(from.ip(), source);
+    acknowledge(&secondary, &message, from);
+    eventually(&server, |totals| totals.acknowledged == 1);
     server.stop();
 }
 

@@ -6,10 +6,8 @@
 
 use mcdns_core::dns::RecordType;
 
-use crate::request::HEADER;
+use crate::{request::HEADER, wire::FARTHEST};
 
-/// The highest octet that a compression pointer reaches.
-const FARTHEST: usize = 0x3fff;
 /// Names that are remembered in one message at a time, at most; a power of two. A message of 16 KB has about as many
 /// records.
 const PLACES: usize = 512;

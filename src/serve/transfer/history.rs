@@ -45,7 +45,6 @@ pub struct TransferLimits {
 /// The last differences of all zones, and the transfers that are under way.
 #[derive(Debug, Default)]
 pub struct TransferHistory {
-    limits: TransferLimits,
     zones: RwLock<Zones>,
     published: PublishedZones,
     under_way: Arc<AtomicUsize>,
@@ -83,6 +82,7 @@ pub(super) struct Permit(Arc<AtomicUsize>);
 
 #[derive(Debug, Default)]
 struct Zones {
+    limits: TransferLimits,
     /// None of them empty.
     chains: BTreeMap<OwnerName, Chain>,
     /// All chains by their octets, so that the largest is found without looking at the others.
@@ -109,21 +109,28 @@ impl Default for TransferLimits {
 impl TransferHistory {
     /// An empty history.
     pub fn new(limits: TransferLimits) -> Self {
-        Self { limits, ..Self::default() }
+        let history = Self::default();
+        history.set_limits(limits);
+        history
+    }
+
+    /// Puts other limits in force. What is above them is forgotten at once; transfers that are under way go on.
+    pub fn set_limits(&self, limits: TransferLimits) {
+        self.write().set_limits(limits);
     }
 
     /// Takes up what is known from before, oldest first.
     pub fn recover(&self, differences: impl IntoIterator<Item = Arc<ZoneDifference>>) {
         let mut zones = self.write();
         for difference in differences {
-            zones.push(difference, &self.limits, None);
+            zones.push(difference, None);
         }
     }
 
     /// Adds the difference that led to `zone`, which is about to be served. A gap before it, or none at all where the
     /// serial did not move forward, makes the chain start anew.
     pub fn record(&self, difference: Arc<ZoneDifference>, zone: &AuthoritativeZone) {
-        self.write().push(difference, &self.limits, Some(zone));
+        self.write().push(difference, Some(zone));
     }
 
     /// The last serial that the chain of a zone leads to, if there is one.
@@ -177,7 +184,7 @@ impl TransferHistory {
     pub(super) fn permit(&self) -> Option<Permit> {
         let before = self.under_way.fetch_add(1, Relaxed);
         let permit = Permit(Arc::clone(&self.under_way));
-        (before < self.limits.concurrent).then_some(permit)
+        (before < self.read().limits.concurrent).then_some(permit)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Zones> {
@@ -197,7 +204,7 @@ impl Drop for Permit {
 }
 
 impl Zones {
-    fn push(&mut self, difference: Arc<ZoneDifference>, limits: &TransferLimits, zone: Option<&AuthoritativeZone>) {
+    fn push(&mut self, difference: Arc<ZoneDifference>, zone: Option<&AuthoritativeZone>) {
         let apex = difference.apex.clone();
         let moves = difference.from.serial < difference.to.serial;
         let continues = self.chains.get(&apex).is_none_or(|chain| {
@@ -210,19 +217,28 @@ impl Zones {
             return;
         }
         let octets = difference.octets();
-        let newest = difference.to.serial;
         let chain = self.chains.entry(apex.clone()).or_default();
-        self.by_size.remove(&(chain.octets, apex.clone()));
         chain.differences.push_back((difference, octets));
+        self.by_size.remove(&(chain.octets, apex.clone()));
         chain.octets += octets;
         self.octets += octets;
+        self.by_size.insert((chain.octets, apex.clone()));
         let weight = zone.filter(|_| chain.octets > SMALL_CHAIN).map_or(usize::MAX, AuthoritativeZone::weight);
-        let limit = limits.octets.min(weight);
+        self.trim(&apex, weight);
+        self.shrink(self.limits.total_octets);
+    }
+
+    /// Forgets the oldest differences of a zone, as long as it has too much of them.
+    fn trim(&mut self, apex: &OwnerName, weight: usize) {
+        let Some(chain) = self.chains.get_mut(apex) else { return };
+        self.by_size.remove(&(chain.octets, apex.clone()));
+        let limit = self.limits.octets.min(weight);
+        let newest = chain.differences.back().map(|(last, _)| last.to.serial);
         // A serial from half a turn ago is not older any more (RFC 1982 section 3.2), and after a whole turn the same
         // serial would stand for two contents.
-        let is_older = |serial: Serial| serial.partial_cmp(&newest) == Some(Ordering::Less);
+        let is_older = |serial: Serial| serial.partial_cmp(&newest.unwrap_or(serial)) == Some(Ordering::Less);
         while chain.octets > limit
-            || chain.differences.len() > limits.differences
+            || chain.differences.len() > self.limits.differences
             || chain.differences.front().is_some_and(|(first, _)| !is_older(first.from.serial))
         {
             let Some((_, octets)) = chain.differences.pop_front() else { break };
@@ -230,9 +246,20 @@ impl Zones {
             self.octets -= octets;
         }
         if chain.differences.is_empty() {
-            self.chains.remove(&apex);
+            self.chains.remove(apex);
         } else {
-            self.by_size.insert((chain.octets, apex));
+            self.by_size.insert((chain.octets, apex.clone()));
+        }
+    }
+
+    fn set_limits(&mut self, limits: TransferLimits) {
+        if self.limits == limits {
+            return;
+        }
+        self.limits = limits;
+        let zones: Vec<OwnerName> = self.chains.keys().cloned().collect();
+        for apex in zones {
+            self.trim(&apex, usize::MAX);
         }
         self.shrink(limits.total_octets);
     }
@@ -317,6 +344,30 @@ mod tests {
         let zones = history.read();
         let sizes: BTreeSet<_> = zones.chains.iter().map(|(apex, chain)| (chain.octets, apex.clone())).collect();
         assert_eq!((&zones.by_size, zones.octets), (&sizes, sizes.iter().map(|(octets, _)| octets).sum()));
+    }
+
+    #[test]
+    fn other_limits_count_at_once() {
+        let history = TransferHistory::default();
+        history.recover((1..=10).map(|serial| difference(serial, serial + 1)));
+        let kept =
+            |from: u32| history.between(&"example.com".parse().expect("a name"), Serial(from), Serial(11)).is_some();
+        assert!(kept(1));
+        history.set_limits(TransferLimits { differences: 3, ..TransferLimits::default() });
+        assert!(kept(8) && !kept(7));
+        let octets = difference(1, 2).octets();
+        history.set_limits(TransferLimits { octets: 2 * octets, ..TransferLimits::default() });
+        assert!(kept(9) && !kept(8));
+        history.set_limits(TransferLimits { total_octets: octets, ..TransferLimits::default() });
+        assert!(kept(10) && !kept(9));
+        history.set_limits(TransferLimits { differences: 0, ..TransferLimits::default() });
+        assert!(history.last(&"example.com".parse().expect("a name")).is_none());
+
+        history.set_limits(TransferLimits { concurrent: 1, ..TransferLimits::default() });
+        let first = history.permit();
+        assert!(first.is_some() && history.permit().is_none());
+        drop(first);
+        assert!(history.permit().is_some());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use mcdns_core::{
     dns::Serial,
 };
 
-use crate::{clock::Clock, request::HEADER, tsig::Signer};
+use crate::{clock::Clock, request::HEADER, tsig::Signer, wire::AA};
 
 use encode::Names;
 use history::Permit;
@@ -41,8 +41,6 @@ pub use published::PublishedZones;
 const MESSAGE: usize = 16 * 1024;
 /// Octets of the longest message (RFC 1035 section 4.2.2), for a record that is longer than the above.
 const LONGEST: usize = 65_535;
-/// AA in the third octet of the header.
-const AA: u8 = 4;
 /// A difference of less than this part of a zone, roughly estimated, is shorter than the zone for sure: the estimate
 /// counts empty non-terminals, of which a name has several at most.
 const SURELY_SHORTER: usize = 16;

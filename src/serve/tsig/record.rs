@@ -3,16 +3,15 @@
 use mcdns_core::dns::OwnerName;
 
 use super::algorithm::MacOctets;
-use crate::request::{HEADER, skip_name};
+use crate::{
+    request::{HEADER, skip_name},
+    wire::{MAX_NAME, RECORD_HEAD},
+};
 
 /// Type TSIG.
 pub(crate) const TSIG: u16 = 250;
 /// Class ANY.
 const CLASS_ANY: u16 = 255;
-/// Type, class, TTL and RDLENGTH of a record.
-const RECORD_HEAD: usize = 10;
-/// Longest name in wire format, in octets.
-const MAX_NAME: usize = 255;
 /// Octets of a time: 48 bits.
 const TIME: usize = 6;
 /// Octets of a TSIG record without its two names, its MAC and its other data.

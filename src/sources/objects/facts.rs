@@ -47,7 +47,7 @@ pub(super) fn fact(
             slice(service, body.read("")?)?
         }
         Kind::Node => Fact::Node(topology::node_fact(|key| meta.labels.as_ref()?.value(key))),
-        Kind::Member | Kind::HostAddresses => return Ok(None),
+        Kind::Member | Kind::HostAddresses | Kind::IngressStatus => return Ok(None),
     }))
 }
 

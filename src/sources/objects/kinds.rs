@@ -78,7 +78,8 @@ pub(super) fn is_host_kind(kind: Kind) -> bool {
         | Kind::ServicePlacement
         | Kind::IngressPlacement
         | Kind::ServiceStatus
-        | Kind::ForeignRrsets => true,
+        | Kind::ForeignRrsets
+        | Kind::IngressStatus => true,
         Kind::Member
         | Kind::Service
         | Kind::EndpointSlice

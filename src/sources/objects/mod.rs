@@ -14,11 +14,14 @@ mod facts;
 mod field;
 mod json;
 mod kinds;
+mod one;
 mod wire;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
+
+pub(crate) use one::{Namespaces, One, read_one};
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -88,7 +88,7 @@ fn every_host_kind_becomes_its_fact() {
              [{type: Ready, status: Strange}], region: null}\n"
                 .to_owned(),
             "Cluster(ClusterFact { ready: Some(Condition { status: Unknown, since: None, reason: None }), offline: \
-             None, region: None, availability_zones: [], labels: {}, release: None })",
+             None, region: None, availability_zones: [], labels: {}, cordoned: false, release: None })",
         ),
         (
             format!(

@@ -188,6 +188,9 @@ pub(super) struct Meta<'a> {
     pub(super) namespace: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) uid: Option<Text<'a>>,
+    /// What a watch goes on from; a file's says nothing.
+    #[serde(borrow)]
+    pub(super) resource_version: Option<Text<'a>>,
     pub(super) generation: Option<i64>,
     #[serde(borrow)]
     pub(super) creation_timestamp: Option<Text<'a>>,

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use crate::dns::{NameError, OwnerName};
+use crate::dns::{MAX_NAME, NameError, OwnerName};
 
-/// Longest name in wire format (RFC 1035 section 2.3.4).
-const MAX_NAME: usize = 255;
 /// Seconds in a day.
 const DAY: u64 = 86_400;
 

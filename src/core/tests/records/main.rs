@@ -6,6 +6,7 @@
 //! purpose say so.
 
 mod conflicts;
+mod cordons;
 mod endpoint_table;
 mod federation;
 mod holds;

@@ -212,6 +212,26 @@ fn a_status_told_by_the_host_stands_in_for_an_unobserved_member() {
 }
 
 #[test]
+fn the_status_of_an_ingress_record_stands_in_where_no_member_is_seen() {
+    use mcdns_core::model::Fact;
+    let mut federation = Federation::default();
+    let told = |address| Fact::ServiceStatus(vec![("c1".into(), items(&[address]))]);
+    federation.observe(vec![
+        domain("galactic", "example.com"),
+        cluster_at("c1", "us/us1", ConditionStatus::True),
+        crate::federation::ingress_record("nginx", &["www.example.com"]),
+        host_object(Kind::IngressStatus, "test", "nginx", told("10.20.30.1")),
+    ]);
+    assert!(federation.served().contains(&"www.example.com 180 A 10.20.30.1".to_owned()), "{:?}", federation.served());
+    assert!(federation.findings().is_empty(), "{:?}", federation.findings());
+    // A cluster that is lost, and a status that changes, reach the record behind them.
+    federation.observe(vec![host_object(Kind::IngressStatus, "test", "nginx", told("10.20.30.2"))]);
+    assert!(federation.served().contains(&"www.example.com 180 A 10.20.30.2".to_owned()));
+    federation.observe(vec![gone(host_object(Kind::IngressStatus, "test", "nginx", told("10.20.30.2")).key)]);
+    assert!(!federation.served().iter().any(|line| line.starts_with("www.")));
+}
+
+#[test]
 fn grace_keeps_targets_for_a_while_and_says_when_to_ask_again() {
     let mut federation = Federation { now: Some(Timestamp(1_000_000)), ..Federation::default() };
     federation.observe(of("c1 us/us1: 10.20.30.1; c2 eu/eu1: 10.20.30.2"));

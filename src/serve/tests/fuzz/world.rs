@@ -8,7 +8,7 @@ use std::{
 };
 
 use mcdns_core::{
-    answer::{AuthoritativeZone, Patch, Snapshot, Zone, ZoneDifference, ZonePatch},
+    answer::{AuthoritativeZone, Patch, Snapshot, ZoneDifference, ZonePatch},
     dns::{OwnerName, Serial},
 };
 use mcdns_serve::{
@@ -238,7 +238,7 @@ fn served(zones: &[(&str, &str)], history: &TransferHistory) -> Served {
 }
 
 fn zone_of(snapshot: &Snapshot, apex: &OwnerName) -> Arc<AuthoritativeZone> {
-    let Zone::Authoritative(zone) = snapshot.zone(apex).expect("the zone");
+    let zone = snapshot.authoritative(apex).expect("the zone");
     Arc::clone(zone)
 }
 

@@ -1,0 +1,14 @@
+//! Scenarios on real API servers. Each has a world to itself and says in its name what must be so.
+
+#![allow(clippy::panic, reason = "a test fails by a panic")]
+
+mod changes;
+mod common;
+mod faults;
+mod guides;
+mod harness;
+mod kubefed;
+mod members;
+mod outages;
+mod refusals;
+mod replicas;
