@@ -110,7 +110,7 @@ pub struct Settings {
     /// `dnsEndpoints.groups`: API groups that DNSEndpoints are written in.
     pub dns_endpoint_groups: Setting<Vec<String>>,
     /// `publish`: where the records go.
-    pub publish: PublishSettings,
+    pub publish: Setting<PublishSettings>,
     /// `admin.listen`: health, readiness, metrics.
     pub admin: Setting<SocketAddr>,
     /// `history`: how much of the past is kept.
@@ -283,6 +283,7 @@ impl Settings {
         keep(&mut changed, "serve.handover", &mut self.server.handover, &running.server.handover);
         keep(&mut changed, "serve.workers", &mut self.server.workers, &running.server.workers);
         keep(&mut changed, "memberSelector", &mut self.member_selector, &running.member_selector);
+        keep(&mut changed, "publish", &mut self.publish, &running.publish);
         keep(&mut changed, "admin.listen", &mut self.admin, &running.admin);
         keep(&mut changed, "history", &mut self.history, &running.history);
         keep(&mut changed, "log.format", &mut self.log_format, &running.log_format);

@@ -9,6 +9,7 @@
 
 mod files;
 mod host;
+mod publishing;
 mod running;
 mod skydns;
 
@@ -49,6 +50,7 @@ use crate::{
 };
 use files::{first_batch, hosts_of_before, open_hosts, start_resolver};
 use host::Host;
+use publishing::Publishers;
 use running::{Running, watched};
 use skydns::SkyDns;
 
@@ -60,6 +62,7 @@ pub(super) fn run(settings: Settings, output: Output) -> Result<Outcome> {
 }
 
 async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcome> {
+    let publishers = Publishers::new(&settings);
     // First, since a predecessor has the state directory.
     let opening = Opening::new(&settings)?;
     let (options, zone_findings) = core_options(&settings);
@@ -138,6 +141,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         hosts,
         host,
         skydns,
+        publishers,
         zone_findings,
         zone_files,
         reload,
@@ -150,6 +154,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     };
     running.tell_sources();
     running.tell_resolver();
+    running.take(&[])?;
     // Before anybody is told that it runs: a signal without a listener ends the process on the spot.
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut hangup = signal(SignalKind::hangup())?;
@@ -167,6 +172,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
             Some(batch) = kubernetes_batches.recv(), if observes => running.take_kubernetes(batch)?,
             () = Running::host_changed(&mut running.host) => running.look_at_host(),
             () = SkyDns::changed(&mut running.skydns) => running.take_skydns(),
+            () = running.publishers.changed() => {}
             Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
             Some(batch) = observations.recv(), if observes => running.take(&batch)?,
             _ = hangup.recv(), if observes => running.hang_up(answering.server())?,
@@ -230,6 +236,10 @@ fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net:
     let records = crate::output::plural(engine.record_keys().count(), "record");
     let mut lines = vec![format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving"))];
     lines.extend(answering.places(&running.settings).iter().map(|place| format!("     on {place}")));
+    let to = running.publishers.names();
+    if !to.is_empty() {
+        lines.push(format!("    to {}", to.join(", ")));
+    }
     lines.extend(admin.map(|admin| format!("  admin http://{admin}/readyz")));
     if let Some(address) = answering.server().addresses().first() {
         let digs = engine.example_names();
