@@ -77,7 +77,7 @@ pub(crate) async fn answer(publishing: &Publishing, query: &PlanQuery) -> PlanAn
                 (format!("{} changes applied{error}\n", step.done), !whole)
             }
             Reviewed::Outdated => {
-                let help = "look at the plan again; what is held needs --force";
+                let help = "look at the plan again; what is held has its own checksum, and needs --force";
                 (format!("no plan has this checksum now, and nothing was changed\n  help: {help}\n"), true)
             }
             Reviewed::Failed(PublishError::NotLeader) => {

@@ -39,6 +39,8 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Publishers {
     /// Not started yet.
     waiting: Vec<Destination>,
+    /// `coredns (example.com)`, one for each.
+    names: Vec<String>,
     manager: Option<ManagerId>,
     started: Option<Started>,
     /// When they start whatever is known of host names; none until the sources were read.
@@ -49,6 +51,8 @@ pub(super) struct Publishers {
     look_at: Option<Instant>,
     /// The names that each zone left out when it was last looked at.
     troubled: BTreeMap<(String, OwnerName), BTreeSet<OwnerName>>,
+    /// What people should know, as of then.
+    findings: Vec<Finding>,
 }
 
 struct Started {
@@ -65,7 +69,9 @@ impl Publishers {
         let publish = &settings.publish.value;
         // Settings with something to refuse did not come here.
         let (waiting, _) = destinations(publish, settings.empty_levels.value);
+        let zones = |one: &Destination| one.zones.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         Self {
+            names: waiting.iter().map(|one| format!("{} ({})", one.publisher.name(), zones(one))).collect(),
             waiting,
             manager: publish.manager.clone(),
             started: None,
@@ -73,6 +79,7 @@ impl Publishers {
             alone: watch::channel(true).0,
             look_at: None,
             troubled: BTreeMap::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -81,10 +88,9 @@ impl Publishers {
         !self.waiting.is_empty()
     }
 
-    /// `coredns (example.com)`, for the welcome.
-    pub(super) fn names(&self) -> Vec<String> {
-        let zones = |one: &Destination| one.zones.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        self.waiting.iter().map(|one| format!("{} ({})", one.publisher.name(), zones(one))).collect()
+    /// Where records go, for the welcome.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// Starts them once everything is known that they need. The sources were read; a lease says who writes, or nobody
@@ -132,10 +138,11 @@ impl Publishers {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// The records whose conditions may have changed, where it is time to look.
-    pub(super) fn look(&mut self, engine: &Engine) -> Option<BTreeSet<RecordKey>> {
+    /// Looks how zones stand, where it is time to: gives the records whose conditions may have changed.
+    pub(super) fn look(&mut self, engine: &Engine, system_namespace: &str) -> Option<BTreeSet<RecordKey>> {
         self.look_at.take_if(|at| *at <= Instant::now())?;
         let reports = self.started.as_ref()?.publishing.reports();
+        self.findings = findings(&reports, engine, system_namespace);
         let mut records = BTreeSet::new();
         for report in reports {
             let now: BTreeSet<OwnerName> = report.troubled().into_iter().cloned().collect();
@@ -148,44 +155,9 @@ impl Publishers {
         Some(records)
     }
 
-    /// What people should know of how zones stand, on the Domains of `system_namespace`.
-    pub(super) fn findings(&self, engine: &Engine, system_namespace: &str) -> Vec<Finding> {
-        let Some(started) = &self.started else { return Vec::new() };
-        let about = |report: &ZoneReport, finding: Finding| match engine.domain_of(&report.zone) {
-            Some(domain) => Finding { object: Some(format!("Domain {system_namespace}/{domain}")), ..finding },
-            None => finding,
-        };
-        let mut findings = Vec::new();
-        for report in started.publishing.reports() {
-            let to = format!("{} of {}", report.zone, report.publisher);
-            if let Some(words) = report.last_error.as_ref().filter(|_| report.leading) {
-                let message = format!("{to} cannot be published: {words}");
-                let help = "what stands there stays, and it is tried again; `mcdns plan` tells what is missing";
-                findings.push(about(&report, Finding::new(FindingCode::PublisherFailing, message).help(help)));
-            }
-            for held in &report.held {
-                let message = format!("{to}: {} changes are held: {}", held.changes.len(), held.why);
-                let help = format!(
-                    "if that is meant: mcdns plan --apply --checksum {} --force, or annotate the Domain with \
-                     mcdns.io/release: {0}",
-                    held.checksum
-                );
-                findings.push(about(&report, Finding::new(FindingCode::PublishHeld, message).help(help)));
-            }
-            let quarantined = report.quarantined.iter().map(|one| (&one.owner, one.words.clone()));
-            let skipped = report.skipped.iter().map(|one| (&one.owner, one.why.to_string()));
-            let left_out: Vec<(&OwnerName, String)> = quarantined.chain(skipped).collect();
-            if let Some((name, why)) = left_out.first() {
-                let more = match left_out.len() - 1 {
-                    0 => String::new(),
-                    more => format!(" (and {more} more names)"),
-                };
-                let message = format!("{to}: {name} is left out{more}: {why}");
-                let help = "`mcdns plan` tells all of them; the conditions of their records say why";
-                findings.push(about(&report, Finding::new(FindingCode::NotPublished, message).help(help)));
-            }
-        }
-        findings
+    /// What people should know of how zones stand.
+    pub(super) fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 }
 
@@ -219,4 +191,43 @@ impl mcdns_publish::Leadership for Lease {
             }
         })
     }
+}
+
+/// What people should know of how zones stand, on the Domains of `system_namespace`.
+fn findings(reports: &[ZoneReport], engine: &Engine, system_namespace: &str) -> Vec<Finding> {
+    let about = |report: &ZoneReport, finding: Finding| match engine.domain_of(&report.zone) {
+        Some(domain) => Finding { object: Some(format!("Domain {system_namespace}/{domain}")), ..finding },
+        None => finding,
+    };
+    let mut findings = Vec::new();
+    for report in reports {
+        let to = format!("{} of {}", report.zone, report.publisher);
+        if let Some(words) = report.last_error.as_ref().filter(|_| report.leading) {
+            let message = format!("{to} cannot be published: {words}");
+            let help = "what stands there stays, and it is tried again; `mcdns plan` tells what is missing";
+            findings.push(about(report, Finding::new(FindingCode::PublisherFailing, message).help(help)));
+        }
+        for held in &report.held {
+            let message = format!("{to}: {} changes are held: {}", held.changes.len(), held.why);
+            let help = format!(
+                "if that is meant: mcdns plan --apply --checksum {} --force, or annotate the Domain with \
+                 mcdns.io/release: {0}",
+                held.checksum
+            );
+            findings.push(about(report, Finding::new(FindingCode::PublishHeld, message).help(help)));
+        }
+        let quarantined = report.quarantined.iter().map(|one| (&one.owner, one.words.clone()));
+        let skipped = report.skipped.iter().map(|one| (&one.owner, one.why.to_string()));
+        let left_out: Vec<(&OwnerName, String)> = quarantined.chain(skipped).collect();
+        if let Some((name, why)) = left_out.first() {
+            let more = match left_out.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more names)"),
+            };
+            let message = format!("{to}: {name} is left out{more}: {why}");
+            let help = "`mcdns plan` tells all of them; the conditions of their records say why";
+            findings.push(about(report, Finding::new(FindingCode::NotPublished, message).help(help)));
+        }
+    }
+    findings
 }

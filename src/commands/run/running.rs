@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::Result;
+use mcdns_control::Leadership;
 use mcdns_core::{
     check::Finding,
     model::{Observation, Timestamp},
 };
-use mcdns_control::Leadership;
 use mcdns_publish::WithEngine;
 use mcdns_serve::{Condition, Server};
 use mcdns_sources::{directory::Batch, kubernetes, resolver::Wanted};
@@ -122,11 +122,14 @@ impl Running {
     /// Tells what became of zones at publishers: on records, on Domains, and as findings.
     fn look_at_publishers(&mut self) {
         let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(records) = self.publishers.look(federation.engine()) else { return };
+        let Some(records) = self.publishers.look(federation.engine(), &self.settings.system_namespace.value) else {
+            return;
+        };
         drop(federation);
         if let Some(host) = &self.host {
             host.touch_statuses(records);
         }
+        self.tell_sources();
         self.tell_at.get_or_insert(Instant::now() + TELL);
     }
 
@@ -245,11 +248,8 @@ impl Running {
         }
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
-            let federation = self.federation();
-            let of_publishers =
-                self.publishers.findings(federation.engine(), &self.settings.system_namespace.value);
-            let findings: BTreeSet<Finding> = federation.findings().into_iter().chain(of_publishers).collect();
-            drop(federation);
+            let of_publishers = self.publishers.findings().to_vec();
+            let findings: BTreeSet<Finding> = self.federation().findings().into_iter().chain(of_publishers).collect();
             let new: Vec<&Finding> = findings.difference(&self.told).collect();
             for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
@@ -346,8 +346,15 @@ impl Running {
             format!("{apex}: secondaries get an older generation, because this replica never had the published one")
         }));
         let settings = self.reload.findings();
-        let all =
-            [&self.directory.findings[..], &self.hosts.findings, &self.zone_findings, settings, &of_host, &of_keys];
+        let all = [
+            &self.directory.findings[..],
+            &self.hosts.findings,
+            &self.zone_findings,
+            settings,
+            &of_host,
+            &of_keys,
+            self.publishers.findings(),
+        ];
         self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
     }
 
