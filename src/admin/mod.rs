@@ -65,6 +65,8 @@ pub struct Admin {
 /// How the sources are.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
+    /// True where it is known that there are no more zones than those that are served: then none is right too.
+    pub knows_zones: bool,
     /// One line for each source that is stale or lost.
     pub stale: Vec<String>,
     /// What is wrong in what the sources read.
@@ -182,10 +184,10 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         let snapshot = admin.store.load();
         (snapshot.zones().count(), snapshot.generation())
     };
-    let mut lines = vec![if zones == 0 {
-        "not ready: there is no zone to answer for".to_owned()
-    } else {
-        format!("ready: {} at generation {generation}", plural(zones, "zone"))
+    let mut lines = vec![match (zones, sources.knows_zones) {
+        (0, false) => "not ready: there is no zone to answer for".to_owned(),
+        (0, true) => "ready: there is no Domain yet, and everything is refused".to_owned(),
+        _ => format!("ready: {} at generation {generation}", plural(zones, "zone")),
     }];
     lines.extend(sources.stale.iter().map(|stale| format!("stale: {stale}")));
     if let Some(state) = admin.state() {
@@ -193,7 +195,7 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
             state.problems.iter().map(|problem| format!("state: {}: {}", problem.path.display(), problem.reason)),
         );
     }
-    let code = if zones == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let code = if zones == 0 && !sources.knows_zones { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, lines.join("\n") + "\n").into_response()
 }
 

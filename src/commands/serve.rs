@@ -79,7 +79,7 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     let admin = Arc::new(Admin::new(store.clone(), answering.server(), None)?);
     let tell = |admin: &Admin, reload: &Reload| {
         let findings = findings.iter().chain(reload.findings()).cloned().collect();
-        admin.set_sources(Sources { stale: Vec::new(), findings });
+        admin.set_sources(Sources { findings, ..Sources::default() });
     };
     tell(&admin, &reload);
     admin.set_state(kept.state());

@@ -113,6 +113,22 @@ const ALERTS: &[Alert] = &[
         what_to_do: "`mcdns_writes_total` by outcome tells what the API server says; Events on the objects name the next step.",
     },
     Alert {
+        name: "McdnsPublishHeld",
+        expression: "max by (job, publisher, zone) (mcdns_publish_held) > 0",
+        duration: "0m",
+        severity: "critical",
+        summary: "Much of a zone would vanish at a publisher, and waits for a person",
+        what_to_do: "`mcdns plan` tells what; if it is meant, it prints the checksum that releases it.",
+    },
+    Alert {
+        name: "McdnsPublisherFailing",
+        expression: "max by (job, publisher, zone) (mcdns_publish_failing) > 0",
+        duration: "10m",
+        severity: "warning",
+        summary: "A publisher cannot be read or written; what stands there stays",
+        what_to_do: "The condition `Published.<publisher>` of the Domain has the words of the other system.",
+    },
+    Alert {
         name: "McdnsMemberUnread",
         expression: "min by (job, cluster) (mcdns_source_synced) == 0",
         duration: "10m",

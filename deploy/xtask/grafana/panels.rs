@@ -85,6 +85,22 @@ pub(super) const ROWS: &[Row] = &[
         ],
     },
     Row {
+        title: "Publishers",
+        panels: &[
+            panel!("In sync", Lines, "none",
+                "max by (publisher, zone) (mcdns_publish_in_sync{$sel})" => "{{publisher}} {{zone}}",
+            ),
+            panel!("Changes that were made", Lines, "cps",
+                "sum by (publisher, zone) (rate(mcdns_publish_changes_total{$sel}[$rate]))" => "{{publisher}} {{zone}}",
+            ),
+            panel!("Held, refused and left out", Lines, "none",
+                "max by (publisher, zone) (mcdns_publish_held{$sel})" => "held: {{publisher}} {{zone}}",
+                "max by (publisher, zone) (mcdns_publish_quarantined{$sel})" => "refused: {{publisher}} {{zone}}",
+                "max by (publisher, zone) (mcdns_publish_skipped{$sel})" => "left out: {{publisher}} {{zone}}",
+            ),
+        ],
+    },
+    Row {
         title: "Answers",
         panels: &[
             panel!("Queries by transport", Lines, "reqps",

@@ -314,7 +314,8 @@ impl Running {
         let has_zones = self.federation().store().load().zones().len() > 0;
         let host_lost = self.host.as_ref().is_some_and(Host::is_lost);
         // A host cluster without a Domain is as loaded as it will be: what is asked here has been asked at the wrong door.
-        let is_loaded = has_zones || self.host.as_ref().is_some_and(Host::knows_zones);
+        let knows_zones = self.host.as_ref().is_some_and(Host::knows_zones);
+        let is_loaded = has_zones || knows_zones;
         self.reload.set_condition(match (is_loaded, self.directory.lost || host_lost) {
             (false, _) => Condition::NotReady,
             (true, true) => Condition::Stale,
@@ -355,7 +356,8 @@ impl Running {
             &of_keys,
             self.publishers.findings(),
         ];
-        self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
+        let findings = all.into_iter().flatten().cloned().collect();
+        self.admin.set_sources(Sources { knows_zones, stale, findings });
     }
 
     pub(super) fn tell_resolver(&self) {

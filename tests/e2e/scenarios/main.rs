@@ -4,11 +4,13 @@
 
 mod changes;
 mod common;
+mod domains;
 mod faults;
 mod guides;
 mod harness;
 mod kubefed;
 mod members;
 mod outages;
+mod publishing;
 mod refusals;
 mod replicas;
