@@ -34,12 +34,10 @@ pub(crate) struct Stored {
     pub(crate) lease: i64,
 }
 
-/// Keys and the revision of the store at which they were all there.
+/// Keys that were all there at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) keys: Vec<Stored>,
-    pub(crate) revision: i64,
-    pub(crate) cluster: u64,
     /// There are more than were asked for.
     pub(crate) more: bool,
 }
@@ -162,12 +160,7 @@ impl Connection {
             Ok(answer) => answer,
             Err(error) => return Err(self.trouble(error).await),
         };
-        let header = answer.header();
-        let mut reading = Reading {
-            revision: header.map_or(0, etcd_client::ResponseHeader::revision),
-            cluster: header.map_or(0, etcd_client::ResponseHeader::cluster_id),
-            ..Reading::default()
-        };
+        let mut reading = Reading::default();
         for part in answer.op_responses() {
             if let TxnOpResponse::Get(mut part) = part {
                 reading.more |= part.more();
