@@ -66,9 +66,7 @@ impl Etcd {
         let (works, unknown, moves) = self.plan_works(batch);
         let progress = Mutex::new(Progress { outcomes: unknown, abort: None });
         let jobs = pack(works, self.settings.max_txn_ops);
-        futures::stream::iter(jobs)
-            .for_each_concurrent(IN_FLIGHT, |job| self.run(batch, job, lease, &progress))
-            .await;
+        futures::stream::iter(jobs).for_each_concurrent(IN_FLIGHT, |job| self.run(batch, job, lease, &progress)).await;
         let is_whole = progress.lock().is_ok_and(|progress| progress.abort.is_none());
         if is_whole && batch.leadership.holds() {
             self.move_aliases(&batch.apex, moves, lease).await;
@@ -205,7 +203,8 @@ impl Etcd {
     async fn move_aliases(&self, apex: &OwnerName, moves: Vec<Move>, lease: i64) {
         for Move { group, from, to } in moves {
             let (before, after) = (self.wire.pairs(apex, &group, from), self.wire.pairs(apex, &group, to));
-            let compares = before.iter().map(|pair| Compare::value(pair.key.clone(), CompareOp::Equal, pair.value.clone()));
+            let compares =
+                before.iter().map(|pair| Compare::value(pair.key.clone(), CompareOp::Equal, pair.value.clone()));
             let transaction = Transaction {
                 compares: compares.collect(),
                 puts: after.iter().filter(|pair| !before.contains(pair)).cloned().map(Pair::into_parts).collect(),
@@ -319,7 +318,8 @@ fn parts(mut whole: Transaction, limit: usize) -> Vec<Transaction> {
     whole.compares.truncate(limit);
     let mut parts = vec![Transaction { compares: whole.compares, ..Transaction::default() }];
     for (key, value) in whole.puts {
-        let fits = |part: &&mut Transaction| part.puts.len() < limit && part.octets() + key.len() + value.len() < OCTETS;
+        let fits =
+            |part: &&mut Transaction| part.puts.len() < limit && part.octets() + key.len() + value.len() < OCTETS;
         match parts.last_mut().filter(fits) {
             Some(part) => part.puts.push((key, value)),
             None => parts.push(Transaction { puts: vec![(key, value)], ..Transaction::default() }),

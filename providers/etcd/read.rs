@@ -142,8 +142,9 @@ impl<'a> Reader<'a> {
             is_ours |= item.ownership == Ownership::Ours;
             let Some(record) = &item.record else { continue };
             let key = (record.record_type, &item.ownership);
-            let (set, properties) =
-                sets.entry(key).or_insert_with(|| (RecordSet::data(record.record_type, record.ttl, []), BTreeMap::new()));
+            let (set, properties) = sets
+                .entry(key)
+                .or_insert_with(|| (RecordSet::data(record.record_type, record.ttl, []), BTreeMap::new()));
             if let Content::Data(data) = &mut set.content {
                 data.insert(record.data.clone());
             }
@@ -164,10 +165,9 @@ impl<'a> Reader<'a> {
         let mut standing = Standing::of_sets(owner.clone(), owned);
         if is_ours && standing.ownership != Ownership::Ours {
             // Keys of ours that stand for nothing.
-            let beside = standing.all_sets().map(|(set, ownership)| mcdns_core::plan::Beside {
-                set: set.clone(),
-                ownership: ownership.clone(),
-            });
+            let beside = standing
+                .all_sets()
+                .map(|(set, ownership)| mcdns_core::plan::Beside { set: set.clone(), ownership: ownership.clone() });
             let beside = beside.collect();
             standing = Standing { beside, ..Standing::new(Group::new(owner.clone(), []), Ownership::Ours) };
         }

@@ -88,8 +88,10 @@ impl Settings {
         let section: Section = match section {
             Value::Null => Section::default(),
             section => Section::deserialize(section).map_err(|error| {
-                format!("{error}; help: endpoints, prefix, username, passwordFile, caFile, certFile, keyFile, \
-                         serverName, lease, nameServers, maxTxnOps and configFile are known")
+                format!(
+                    "{error}; help: endpoints, prefix, username, passwordFile, caFile, certFile, keyFile, \
+                         serverName, lease, nameServers, maxTxnOps and configFile are known"
+                )
             })?,
         };
         let file = match &section.config_file {
@@ -105,7 +107,9 @@ impl Settings {
         let user = match (section.username, section.password_file) {
             (Some(name), Some(file)) => Some((name.text(), file)),
             (None, None) => None,
-            (Some(_), None) => return Err("passwordFile: is missing; help: a file with the password of username".into()),
+            (Some(_), None) => {
+                return Err("passwordFile: is missing; help: a file with the password of username".into());
+            }
             (None, Some(_)) => return Err("username: is missing; help: whose password is in passwordFile".into()),
         };
         let identity = match (section.cert_file.or(file.cert_file), section.key_file.or(file.key_file)) {
@@ -131,8 +135,10 @@ impl Settings {
         };
         // A name with two targets and an alias must fit.
         if !(8..=10_000).contains(&settings.max_txn_ops) {
-            return Err(format!("maxTxnOps: {} is not possible; help: write 8 to 10000, as etcd's --max-txn-ops says",
-                settings.max_txn_ops));
+            return Err(format!(
+                "maxTxnOps: {} is not possible; help: write 8 to 10000, as etcd's --max-txn-ops says",
+                settings.max_txn_ops
+            ));
         }
         let has_tls = settings.ca_file.is_some() || settings.identity.is_some() || settings.server_name.is_some();
         if has_tls && !settings.is_secure() {
@@ -159,16 +165,21 @@ impl Text {
 impl ProviderFile {
     fn open(path: &Path, zones: &[OwnerName]) -> Result<Self, String> {
         let text = fs::read_to_string(path).map_err(|error| {
-            format!("configFile: {} cannot be read: {error}; help: a file with [Global] etcd-endpoints and zones",
-                path.display())
+            format!(
+                "configFile: {} cannot be read: {error}; help: a file with [Global] etcd-endpoints and zones",
+                path.display()
+            )
         })?;
         let file = Self::parse(&text).map_err(|(line, why)| format!("configFile: {}:{line}: {why}", path.display()))?;
         if file.zones.is_empty() {
             return Err(format!("configFile: {} has no zones; help: zones = example.com", path.display()));
         }
         if let Some(zone) = zones.iter().find(|zone| !file.zones.contains(zone)) {
-            return Err(format!("configFile: {} does not name the zone {zone}; help: add it to its `zones`, or take it \
-                                out of `zones` here", path.display()));
+            return Err(format!(
+                "configFile: {} does not name the zone {zone}; help: add it to its `zones`, or take it \
+                                out of `zones` here",
+                path.display()
+            ));
         }
         Ok(file)
     }
@@ -214,8 +225,12 @@ impl ProviderFile {
                     file.name_servers =
                         addresses.map(|(index, address)| (format!("ns{}", index + 1), [address].into())).collect();
                 }
-                other => return Err(at(format!("`{other}` is not known; help: etcd-endpoints, etcd-cert-file, \
-                                                etcd-key-file, etcd-ca-file, zones or coredns-endpoints"))),
+                other => {
+                    return Err(at(format!(
+                        "`{other}` is not known; help: etcd-endpoints, etcd-cert-file, \
+                                                etcd-key-file, etcd-ca-file, zones or coredns-endpoints"
+                    )));
+                }
             }
         }
         Ok(file)
@@ -258,7 +273,9 @@ fn read_name_servers(written: &BTreeMap<String, OneOrMany>) -> Result<BTreeMap<S
     for (label, addresses) in written {
         let fits = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || octet == b'-';
         if label.is_empty() || label.len() > 30 || label == "any" || !label.bytes().all(fits) {
-            return Err(format!("nameServers: `{label}` is no label; help: write ns1, which stands for ns1.ns.dns.<zone>"));
+            return Err(format!(
+                "nameServers: `{label}` is no label; help: write ns1, which stands for ns1.ns.dns.<zone>"
+            ));
         }
         let addresses = match addresses {
             OneOrMany::One(one) => std::slice::from_ref(one),

@@ -8,10 +8,7 @@
 //!
 //! A watch does not resume by itself. What this program writes is known by its revisions and not told.
 
-use std::{
-    collections::BTreeSet,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use etcd_client::{ResponseHeader, WatchOptions, WatchResponse};
 use futures::{StreamExt as _, stream::BoxStream};
@@ -24,7 +21,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use crate::{Etcd, client::{Trouble, unavailable}, state::Position};
+use crate::{
+    Etcd,
+    client::{Trouble, unavailable},
+    state::Position,
+};
 
 /// Changes that wait to be looked at.
 const WAITING: usize = 64;
@@ -111,7 +112,8 @@ impl Watcher {
         let key = self.etcd.wire.prefix.key(&self.apex).unwrap_or_default();
         let end = [&*key, b"0"].concat();
         let mut client = connection.client().await?.watch_client().max_decoding_message_size(usize::MAX);
-        let options = WatchOptions::new().with_range(end).with_start_revision(position.revision + 1).with_progress_notify();
+        let options =
+            WatchOptions::new().with_range(end).with_start_revision(position.revision + 1).with_progress_notify();
         let silence = || unavailable("etcd does not answer about the watch");
         let opened = timeout(PATIENCE, client.watch(key, Some(options))).await.map_err(|_| silence())?;
         let mut stream = match opened {

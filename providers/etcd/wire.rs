@@ -131,7 +131,8 @@ impl Wire {
                     }
                 }
                 RecordType::TXT => {
-                    let texts = rrset.data().iter().map(|data| text_as_answered(data)).collect::<Result<Vec<_>, _>>()?;
+                    let texts =
+                        rrset.data().iter().map(|data| text_as_answered(data)).collect::<Result<Vec<_>, _>>()?;
                     set = RecordSet::data(record_type, ttl, texts);
                 }
                 RecordType::NS => set = self.name_server_set(apex, ttl)?,
@@ -437,8 +438,7 @@ fn text_as_answered(data: &[u8]) -> Result<Box<[u8]>, Unpublishable> {
 
 /// Weight 0 is 100 for CoreDNS, so that it is 1 beside others of its priority.
 fn weights_as_stored(data: &[Box<[u8]>]) -> Vec<Box<[u8]>> {
-    let weighted: BTreeSet<u16> =
-        data.iter().filter(|data| number(data, 2) > 0).map(|data| number(data, 0)).collect();
+    let weighted: BTreeSet<u16> = data.iter().filter(|data| number(data, 2) > 0).map(|data| number(data, 0)).collect();
     let stored = data.iter().map(|data| {
         let mut data = data.clone();
         if number(&data, 2) == 0 && weighted.contains(&number(&data, 0)) {

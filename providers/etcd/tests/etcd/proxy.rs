@@ -29,6 +29,8 @@ enum Fault {
 
 #[derive(Debug, Default)]
 struct State {
+    is_shut: bool,
+    open: Vec<TcpStream>,
     calls: usize,
     faults: BTreeMap<usize, Fault>,
 }
@@ -53,10 +55,14 @@ impl Proxy {
         let state = proxy.state.clone();
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if lock(&state).is_shut {
+                    continue;
+                }
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
                 for stream in [&client, &server] {
                     let _ = stream.set_nodelay(true);
                 }
+                lock(&state).open.extend([&client, &server].map(|stream| stream.try_clone().expect("a stream")));
                 pass_on(client, server, &state);
             }
         });
@@ -82,9 +88,14 @@ impl Proxy {
         self.plan(calls, Fault::Refuse);
     }
 
-    /// Calls so far.
-    pub(crate) fn calls(&self) -> usize {
-        lock(&self.state).calls
+    /// Cuts everything and lets nobody through, or lets them through again.
+    pub(crate) fn shut(&self, is_shut: bool) {
+        let mut state = lock(&self.state);
+        state.is_shut = is_shut;
+        for stream in state.open.drain(..) {
+            // One that has ended is as good.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     fn plan(&self, calls: usize, fault: Fault) {
