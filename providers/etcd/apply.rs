@@ -28,6 +28,7 @@ use crate::{
     client::{Transaction, Trouble, unavailable},
     names::{Move, Names},
     read::marked_keys,
+    state::Zone,
     wire::{Pair, Place, Wire, apex_names},
 };
 
@@ -83,7 +84,7 @@ impl Etcd {
     fn plan_works(&self, batch: &Batch) -> (Vec<Work>, BTreeMap<OwnerName, Outcome>, Vec<Move>) {
         let apex = &batch.apex;
         let mut zones = self.state.zones();
-        let zone = zones.entry(apex.clone()).or_insert_with(|| self.state.new_zone(&self.wire, apex));
+        let zone = zones.entry(apex.clone()).or_insert_with(|| Zone::new(&self.wire, apex));
         let names = &mut zone.names;
         let placed: Vec<Place> = batch.changes.iter().map(|change| names.placed(change.owner())).collect();
         let mut flips = Vec::new();
@@ -98,12 +99,11 @@ impl Etcd {
         }
         let (mut works, mut unknown) = (Vec::new(), BTreeMap::new());
         for (change, placed) in batch.changes.iter().zip(placed) {
-            match work(&self.wire, apex, change, placed, names, self.settings.max_txn_ops) {
-                Some(work) => works.push(work),
-                None => {
-                    let words = "it was never read with its keys".to_owned();
-                    unknown.insert(change.owner().clone(), Outcome::Unknown(words));
-                }
+            if let Some(work) = work(&self.wire, apex, change, placed, names, self.settings.max_txn_ops) {
+                works.push(work);
+            } else {
+                let words = "it was never read with its keys".to_owned();
+                unknown.insert(change.owner().clone(), Outcome::Unknown(words));
             }
         }
         let own: BTreeSet<&OwnerName> = batch.changes.iter().map(Change::owner).collect();

@@ -41,7 +41,7 @@ use lease::Lease;
 use names::Names;
 use read::Reader;
 use settings::Settings;
-use state::{Position, State};
+use state::{Position, State, Zone};
 use wire::{Wire, apex_names};
 
 /// Names in one call of [`Publisher::apply`]: some tens of transactions, so that several are under way at a time.
@@ -174,12 +174,9 @@ impl Etcd {
         let mut reader = Reader::new(&self.wire, apex, &self.zones, self.lease.id());
         reader.take(reading.keys);
         let mut zones = self.state.zones();
-        let zone = zones.entry(apex.clone()).or_insert_with(|| self.state.new_zone(&self.wire, apex));
-        let (standing, place) = match reader.one(owner, &zone.names) {
-            Ok(one) => one,
-            // It is among what a reading of the zone tells of.
-            Err(_) => return Ok(ReadName::Costly),
-        };
+        let zone = zones.entry(apex.clone()).or_insert_with(|| Zone::new(&self.wire, apex));
+        // What is unreadable is among what a reading of the zone tells of.
+        let Ok((standing, place)) = reader.one(owner, &zone.names) else { return Ok(ReadName::Costly) };
         zone.names.note(owner, standing.as_ref(), place);
         Ok(ReadName::Standing(standing.map(Box::new)))
     }

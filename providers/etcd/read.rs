@@ -19,6 +19,9 @@ const UNOWNED: &str = "unowned";
 /// So many bad keys are told of one by one.
 const TOLD: usize = 10;
 
+/// Values of the properties of a set, of which several keys each give one.
+type Properties<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
 /// Gathers the keys of one zone.
 pub(crate) struct Reader<'a> {
     wire: &'a Wire,
@@ -136,7 +139,7 @@ impl<'a> Reader<'a> {
 
     /// What stands at a name; with `names`, whether its keys are as they should be.
     fn standing(&self, owner: &OwnerName, items: &[Item], names: Option<&Names>) -> Option<Standing> {
-        let mut sets: BTreeMap<(RecordType, &Ownership), (RecordSet, BTreeMap<&str, BTreeSet<&str>>)> = BTreeMap::new();
+        let mut sets: BTreeMap<(RecordType, &Ownership), (RecordSet, Properties<'_>)> = BTreeMap::new();
         let mut is_ours = false;
         for item in items {
             is_ours |= item.ownership == Ownership::Ours;

@@ -37,19 +37,22 @@ pub(crate) struct Zone {
     own: BTreeSet<i64>,
 }
 
+impl Zone {
+    /// One of which nothing is known.
+    pub(crate) fn new(wire: &Wire, apex: &OwnerName) -> Self {
+        Self { names: Names::new(&wire.prefix, apex), position: watch::Sender::new(None), own: BTreeSet::new() }
+    }
+}
+
 impl State {
     pub(crate) fn zones(&self) -> MutexGuard<'_, BTreeMap<OwnerName, Zone>> {
         self.zones.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn new_zone(&self, wire: &Wire, apex: &OwnerName) -> Zone {
-        Zone { names: Names::new(&wire.prefix, apex), position: watch::Sender::new(None), own: BTreeSet::new() }
-    }
-
     /// Takes in a reading of a zone.
     pub(crate) fn was_read(&self, wire: &Wire, apex: &OwnerName, names: Names, position: Position) {
         let mut zones = self.zones();
-        let zone = zones.entry(apex.clone()).or_insert_with(|| self.new_zone(wire, apex));
+        let zone = zones.entry(apex.clone()).or_insert_with(|| Zone::new(wire, apex));
         zone.names = names;
         zone.position.send_replace(Some(position));
     }
@@ -57,7 +60,7 @@ impl State {
     /// The position of the last reading, now and later.
     pub(crate) fn position(&self, wire: &Wire, apex: &OwnerName) -> watch::Receiver<Option<Position>> {
         let mut zones = self.zones();
-        let zone = zones.entry(apex.clone()).or_insert_with(|| self.new_zone(wire, apex));
+        let zone = zones.entry(apex.clone()).or_insert_with(|| Zone::new(wire, apex));
         // A watch begins with a reading that is made after it was asked for.
         zone.position.send_replace(None);
         zone.position.subscribe()

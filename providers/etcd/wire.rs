@@ -19,6 +19,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -80,6 +81,7 @@ pub(crate) struct Read {
 }
 
 /// One record.
+#[expect(clippy::struct_field_names, reason = "`type` is taken by the language")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) record_type: RecordType,
@@ -329,9 +331,8 @@ impl Wire {
                 return Ok(Read { owner: apex.clone(), ownership, record });
             }
         }
-        let owner = self.prefix.owner(key, &service).unwrap_or(name);
-        // What would leave the zone with all the labels that are taken off is where its key says.
-        let owner = if owner.is_at_or_below(apex) { owner } else { apex.clone() };
+        // Where so many labels are taken off that it would leave the zone, it is where its key says.
+        let owner = self.prefix.owner(key, &service).ok().filter(|owner| owner.is_at_or_below(apex)).unwrap_or(name);
         let record = record(&service, &owner, ownership == Ownership::Ours);
         Ok(Read { owner, ownership, record })
     }
@@ -467,7 +468,8 @@ fn written_text(octets: &[u8]) -> String {
     for chunk in octets.utf8_chunks() {
         text.push_str(&chunk.valid().replace('\\', "\\\\"));
         for octet in chunk.invalid() {
-            text.push_str(&format!("\\{octet:03}"));
+            // A text takes everything.
+            let _ = write!(text, "\\{octet:03}");
         }
     }
     text
@@ -498,3 +500,7 @@ fn number(data: &[u8], at: usize) -> u16 {
 fn priority(number: u16) -> i64 {
     if number == 0 { PRIORITY_ZERO } else { number.into() }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
