@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    generate, instructions, kubernetes,
+    generate, instructions, interop, kubernetes,
     process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan, tools,
 };
@@ -73,6 +73,8 @@ pub(crate) enum Benchmark {
     Follow,
     /// From API servers to answers, and what that costs.
     Control,
+    /// What publishers need, and how soon other systems answer.
+    Publish,
     /// Size of the program, and with `--build` the time that it takes to build.
     Build,
 }
@@ -122,6 +124,9 @@ pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
     if with_servers {
         tools::provide(top)?;
         folders.extend(tools::provide_coredns(top)?);
+    }
+    if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Publish) {
+        interop::provide(top)?;
     }
     if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Control) {
         tools::provide(top)?;

@@ -436,6 +436,13 @@ fn is_at_or_below(name: &OwnerName, ancestor: &[u8]) -> bool {
     }
 }
 
+/// RDATA of the TXT record that CoreDNS makes of a text: cut into strings, with backslashes taken for escapes.
+pub fn text_rdata(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    push_text(&mut out, text.as_bytes());
+    out
+}
+
 /// Character strings of a TXT record as CoreDNS makes them: pieces of 255 octets, with an empty one behind the last if it is
 /// full, and in each a backslash stands for what follows it (RFC 1035 section 5.1).
 fn push_text(out: &mut Vec<u8>, text: &[u8]) {

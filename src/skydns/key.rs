@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   www.example.org  ──►  /skydns/org/example/www                     the name itself: a CNAME, a PTR
-//!                         /skydns/org/example/www/1a2b3c4d5e6f7081    one target of it (ours)
+//!                         /skydns/org/example/www/=0123abcd1a2b3c4d5e6f7081
+//!                                                                     one target of it (ours)
 //!                         /skydns/org/example/www/1a2b3c4d            the same by external-dns (random)
 //!                         /skydns/org/example/www/9007d795            the same by Federation v1 (FNV-1a of the target)
 //! ```
@@ -48,6 +49,8 @@ pub struct Target<'a> {
     pub target: &'a str,
     /// Where the target is; empty where that does not matter.
     pub cluster: &'a str,
+    /// Whose the key is: keys of two managers never meet.
+    pub manager: &'a str,
 }
 
 /// Where a question is looked up.
@@ -101,6 +104,16 @@ impl Prefix {
         Some(key)
     }
 
+    /// Where a manager's targets of a name are, and nothing else is: first key and end, which is not in it.
+    pub fn targets(&self, name: &OwnerName, manager: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut from = self.key(name)?;
+        from.push(b'/');
+        from.extend_from_slice(manager_label(manager).as_bytes());
+        // Behind every hexadecimal digit.
+        let end = [&*from, b"g"].concat();
+        Some((from, end))
+    }
+
     /// The name that a key stands for, its own label for the target included. A slash at the end does not count.
     pub fn name(&self, key: &[u8]) -> Result<OwnerName, KeyError> {
         let rest = key.strip_prefix(&*self.0).filter(|rest| rest.first() == Some(&b'/'));
@@ -112,10 +125,13 @@ impl Prefix {
         OwnerName::parse(&parts.join(".")).map_err(KeyError::NoName)
     }
 
-    /// The name whose record a key holds: without the label for the target, be it ours, that of external-dns
-    /// (`targetstrip` counts it) or that of Federation v1 (which has a hash of the target and no count).
+    /// The name whose record a key holds: without the label for the target, be it ours (`=` in front), that of
+    /// external-dns (`targetstrip` counts it) or that of Federation v1 (which has a hash of the target and no count).
     pub fn owner(&self, key: &[u8], service: &Service) -> Result<OwnerName, KeyError> {
         let name = self.name(key)?;
+        if is_target_label(name.labels().next().unwrap_or_default()) {
+            return Ok(strip(&name, 1));
+        }
         let hash = federation_label(&service.host);
         let hashed = !service.host.is_empty() && name.labels().next() == Some(hash.as_bytes());
         let labels = if service.targetstrip == 0 && hashed { 1 } else { service.targetstrip };
@@ -157,7 +173,8 @@ impl Path {
 }
 
 impl Target<'_> {
-    /// 16 hexadecimal digits: 64 bits, so that two targets of one name do not meet (with 1,000 targets, once in 10^13).
+    /// `=`, which no host name has, 8 hexadecimal digits for the manager and 16 for the rest: 64 bits, so that two targets
+    /// of one name do not meet (with 1,000 targets, once in 10^13).
     pub fn label(&self) -> String {
         let (mut hash, prime) = FNV_64;
         let record_type = self.record_type.0.to_be_bytes();
@@ -167,16 +184,28 @@ impl Target<'_> {
                 hash = (hash ^ u64::from(*octet)).wrapping_mul(prime);
             }
         }
-        format!("{hash:016x}")
+        format!("{}{hash:016x}", manager_label(self.manager))
     }
+}
+
+/// True for a label that [`Target::label`] may have made.
+pub fn is_target_label(label: &[u8]) -> bool {
+    label.starts_with(b"=")
+}
+
+fn manager_label(manager: &str) -> String {
+    format!("={:08x}", fnv_32(manager))
 }
 
 /// The label that Federation v1 has in front of a name for one of its targets: FNV-1a of the target, 32 bits, without
 /// zeros in front.
 pub fn federation_label(target: &str) -> String {
+    format!("{:x}", fnv_32(target))
+}
+
+fn fnv_32(text: &str) -> u32 {
     let (basis, prime) = FNV_32;
-    let hash = target.bytes().fold(basis, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(prime));
-    format!("{hash:x}")
+    text.bytes().fold(basis, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(prime))
 }
 
 /// The name without so many labels on the left, as CoreDNS does it: all of it stays where that would leave nothing.
@@ -261,7 +290,7 @@ mod tests {
     fn a_target_has_one_key_and_no_other_has_it() {
         let prefix = Prefix::default();
         let of = |record_type, target, cluster| {
-            let target = Target { record_type, target, cluster };
+            let target = Target { record_type, target, cluster, manager: "prod" };
             String::from_utf8(prefix.target_key(&name("www.example.org"), &target).expect("a key")).expect("text")
         };
         let one = of(RecordType::A, "192.0.2.1", "east");
@@ -274,8 +303,16 @@ mod tests {
         ];
         assert!(!others.contains(&one), "{one}");
         assert_eq!(of(RecordType::CNAME, "a.example.org", "east"), "/skydns/org/example/www");
-        let service = Service { host: "192.0.2.1".to_owned(), targetstrip: 1, ..Service::default() };
-        assert_eq!(prefix.owner(one.as_bytes(), &service), Ok(name("www.example.org")));
+        for targetstrip in [0, 1] {
+            let service = Service { host: "192.0.2.1".to_owned(), targetstrip, ..Service::default() };
+            assert_eq!(prefix.owner(one.as_bytes(), &service), Ok(name("www.example.org")));
+        }
+        let (from, end) = prefix.targets(&name("www.example.org"), "prod").expect("a range");
+        assert!((from.as_slice()..end.as_slice()).contains(&one.as_bytes()), "{one}");
+        for other in ["/skydns/org/example/www", "/skydns/org/example/www/a", "/skydns/org/example/www/0"] {
+            assert!(!(from.as_slice()..end.as_slice()).contains(&other.as_bytes()), "{other}");
+        }
+        assert_ne!(prefix.targets(&name("www.example.org"), "other"), Some((from, end)));
     }
 
     #[test]

@@ -30,7 +30,8 @@ mod store;
 mod tree;
 mod zone;
 
-pub use key::{KeyError, Prefix, Target, federation_label};
+pub use answer::text_rdata;
+pub use key::{KeyError, Prefix, Target, federation_label, is_target_label};
 pub use service::{Service, ValueError};
 pub use store::{Fault, Keys, Lease, Revision};
 pub use tree::Tree;

@@ -49,6 +49,9 @@ pub struct Service {
     /// Whose the key is. CoreDNS does not know it; external-dns does.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub owner: String,
+    /// Where the target is, for people and for us. Nobody else knows it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
 }
 
 /// A value that is no service. The same value is never one.
@@ -118,10 +121,14 @@ impl<'de> Visitor<'de> for Members {
                 "ttl" => replace(&mut service.ttl, map.next_value()?),
                 "targetstrip" => replace(&mut service.targetstrip, map.next_value()?),
                 "group" => replace(&mut service.group, map.next_value()?),
-                // Not a member for CoreDNS, so nothing in it can be wrong.
+                // No members for CoreDNS, so nothing in them can be wrong.
                 "owner" => {
-                    let Owner(owner) = map.next_value()?;
+                    let Lenient(owner) = map.next_value()?;
                     replace(&mut service.owner, owner);
+                }
+                "cluster" => {
+                    let Lenient(cluster) = map.next_value()?;
+                    replace(&mut service.cluster, cluster);
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -139,9 +146,9 @@ fn replace<T>(member: &mut T, value: Option<T>) {
 }
 
 /// A text, or anything else, which is none.
-struct Owner(Option<String>);
+struct Lenient(Option<String>);
 
-impl<'de> Deserialize<'de> for Owner {
+impl<'de> Deserialize<'de> for Lenient {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer).map_err(de::Error::custom)?;
         Ok(Self(value.as_str().map(ToOwned::to_owned)))
@@ -210,10 +217,11 @@ mod tests {
             targetstrip: 1,
             group: "g".to_owned(),
             owner: "me".to_owned(),
+            cluster: "east".to_owned(),
         };
         assert_eq!(
             full.encode(),
-            r#"{"host":"a.example.org","port":-1,"priority":20,"weight":5,"text":"\"quoted\"","mail":true,"ttl":60,"targetstrip":1,"group":"g","owner":"me"}"#
+            r#"{"host":"a.example.org","port":-1,"priority":20,"weight":5,"text":"\"quoted\"","mail":true,"ttl":60,"targetstrip":1,"group":"g","owner":"me","cluster":"east"}"#
         );
         assert_eq!(decoded(&full.encode()), full);
         assert_eq!(Service::default().encode(), "{}");

@@ -15,6 +15,7 @@ mod follow;
 mod machine;
 mod process;
 mod program;
+mod publish;
 mod question;
 mod report;
 mod statistics;
@@ -88,6 +89,8 @@ enum Benchmark {
     Follow,
     /// From API servers to answers, and what that costs.
     Control,
+    /// What publishers need, and how soon other systems answer.
+    Publish,
     /// Size of the program, and the time that it takes to build.
     Build,
 }
@@ -151,6 +154,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
                 control::measure(&setup, &mut report);
                 Ok(())
             }
+            Benchmark::Publish => publish::measure(&mut report),
             Benchmark::Build => program::measure(&setup, &mut report),
         };
         if let Err(error) = result {
