@@ -49,7 +49,7 @@ fn a_new_name_is_created_with_its_mark() {
             "CREATE A www.example.com. 192.0.2.1",
         ]
     );
-    assert_eq!(part.size, Size { records: 2, characters: 48 + 9 });
+    assert_eq!(part.size, Size { records: 2, characters: 47 + 9 });
     let after = part.after.expect("something");
     assert_eq!((after.ownership.clone(), after.marks.len()), (Ownership::Ours, 1));
 }

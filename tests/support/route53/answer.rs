@@ -365,6 +365,9 @@ fn change(inner: &mut Inner, zone_id: &str, body: &str) -> Result<String, Refusa
     if inner.busy.get(zone_id).is_some_and(|&until| now < until) {
         return Err(Refusal::prior_request());
     }
+    if let Some(problem) = changes.iter().find_map(|change| inner.refused.get(&change.set.name)) {
+        return Err(Refusal::invalid_batch(std::slice::from_ref(problem)));
+    }
     let (quota, checks) = (inner.quota, inner.health_checks.clone());
     let zone = inner.zones.get_mut(zone_id).ok_or_else(|| Refusal::no_zone(zone_id))?;
     zone.apply(&changes, quota, &checks).map_err(|problems| Refusal::invalid_batch(&problems))?;

@@ -122,6 +122,8 @@ struct Inner {
     busy: BTreeMap<String, Instant>,
     batches: BTreeMap<String, Vec<Vec<Change>>>,
     health_checks: BTreeSet<String>,
+    /// Problems of names, by name as the API returns it.
+    refused: BTreeMap<String, String>,
     /// External IDs of roles by ARN.
     roles: BTreeMap<String, Option<String>>,
     /// ARNs of roles by access key.
@@ -295,6 +297,20 @@ impl Route53 {
         self.lock().faults.push(Planned { action: action.to_owned(), fault, after, times: 1 });
     }
 
+    /// Batches that touch this name are refused with this problem; none ends it.
+    ///
+    /// # Panics
+    ///
+    /// If the name is none.
+    pub fn refuse(&self, name: &str, problem: Option<&str>) {
+        let name = Name::parse(name).expect("a test names what can be named").escaped();
+        let mut inner = self.lock();
+        match problem {
+            Some(problem) => inner.refused.insert(name, problem.to_owned()),
+            None => inner.refused.remove(&name),
+        };
+    }
+
     /// Nothing more goes wrong.
     pub fn mend(&self) {
         self.lock().faults.clear();
@@ -323,6 +339,7 @@ impl Inner {
             busy: BTreeMap::new(),
             batches: BTreeMap::new(),
             health_checks: BTreeSet::new(),
+            refused: BTreeMap::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
             pending: Duration::ZERO,
