@@ -72,11 +72,19 @@ pub async fn apply_changes(
                         Some(Outcome::Refused(words)) => {
                             applied.refused.insert(owner, words);
                         }
+                        Some(Outcome::Left(error)) => {
+                            applied.left.insert(owner);
+                            applied.error = Some(error);
+                        }
                         Some(Outcome::Unknown(_)) | None => {
                             applied.unknown.insert(owner);
                         }
                     }
                 }
+                if applied.left.is_empty() {
+                    continue;
+                }
+                break;
             }
             Err(PublishError::Refused { group, words }) => {
                 for part in split(batch.changes, group.as_ref(), &words, &mut applied).into_iter().rev() {

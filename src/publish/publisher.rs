@@ -61,7 +61,7 @@ pub trait Publisher: Send + Sync + 'static {
     /// # Errors
     ///
     /// As [`PublishError`] says. Where parts of a batch were done and then a call failed, return a report: what was
-    /// done is done, and the rest is [`Outcome::Unknown`] or [`Outcome::Refused`].
+    /// done is done, and the rest is [`Outcome::Unknown`], [`Outcome::Refused`] or [`Outcome::Left`].
     fn apply<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<ApplyReport, PublishError>>;
 
     /// Waits until what was applied is in force for clients (Route 53: `INSYNC`). Called once after each apply that
@@ -144,6 +144,8 @@ pub enum Outcome {
     Refused(String),
     /// Perhaps made; in the system's own words. The name is read again before the next change.
     Unknown(String),
+    /// Certainly not made, and not tried: this came before. The loop goes on as the error says.
+    Left(PublishError),
 }
 
 /// One name as read by itself.

@@ -21,9 +21,11 @@
 mod naming;
 mod registry;
 mod seal;
+mod settings;
 mod text;
 
 pub use naming::{KNOWN_TYPES, Naming, NamingError};
-pub use registry::{MarkStep, TxtRegistry};
+pub use registry::{MarkPlaces, MarkStep, TxtRegistry};
 pub use seal::{Seal, SealError};
+pub use settings::TxtSettings;
 pub use text::{labels_text, parse_labels};

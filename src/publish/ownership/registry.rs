@@ -46,6 +46,15 @@ pub struct MarkStep {
     pub remove: Vec<Mark>,
 }
 
+/// Where marks may stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MarkPlaces {
+    /// In the form that is written now.
+    pub written: BTreeSet<OwnerName>,
+    /// In older forms and those of others.
+    pub others: BTreeSet<OwnerName>,
+}
+
 /// One mark as read.
 struct Found {
     mark: Mark,
@@ -152,6 +161,29 @@ impl TxtRegistry {
         }
         step.remove = stored;
         Ok(step)
+    }
+
+    /// Every name where the mark of one of these sets may stand, in any form that is read: what one must read besides
+    /// the name itself to know whose it is. `written` is where they stand if this version wrote them.
+    pub fn mark_places(&self, apex: &OwnerName, owner: &OwnerName, sets: &[RecordSet]) -> MarkPlaces {
+        let mut places = MarkPlaces::default();
+        for set in sets {
+            places.written.extend(self.mark(apex, owner, set).ok().map(|mark| mark.owner));
+            for old in [false, true] {
+                places.others.extend(self.places(apex, owner, set, old).into_iter().map(|(place, _)| place));
+            }
+        }
+        places.others.retain(|place| !places.written.contains(place));
+        places
+    }
+
+    /// Where the marks of a name stand that this version wrote, whatever the types: for marks that are left without
+    /// their record.
+    pub fn written_places(&self, apex: &OwnerName, owner: &OwnerName) -> BTreeSet<OwnerName> {
+        let of_type = |record_type: &RecordType| {
+            place(&self.writing, apex, owner, *record_type).or_else(|| hashed_place(apex, owner, *record_type))
+        };
+        KNOWN_TYPES.iter().filter_map(of_type).collect()
     }
 
     /// The marks of a group as they are written now.
