@@ -188,8 +188,8 @@ fn signed(asked: &Asked) -> Result<(), Refusal> {
     let [_, _, region, service, _] = asked.scope.as_slice() else {
         return Err(Refusal::new(403, "MissingAuthenticationToken", "Missing Authentication Token"));
     };
-    // The service is global, and lives there.
-    if region != "us-east-1" {
+    // The service is global, and lives in one region of each partition.
+    if !["us-east-1", "us-gov-west-1", "cn-northwest-1"].contains(&region.as_str()) {
         let message = format!("Credential should be scoped to a valid region, not '{region}'. ");
         return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
     }
@@ -227,7 +227,7 @@ fn dispatch(inner: &mut Inner, action: &str, asked: &Asked) -> Result<String, Re
             writer.leaf("HostedZoneCount", &inner.zones.len().to_string());
             Ok(writer.finish())
         }
-        "GetHostedZone" => describe(zone(inner, id)?),
+        "GetHostedZone" => Ok(describe(zone(inner, id)?)),
         "ListResourceRecordSets" => list_sets(zone(inner, &asked.path[2])?, &asked.query),
         "ChangeResourceRecordSets" => change(inner, &asked.path[2], &asked.body),
         "GetChange" => {
@@ -309,7 +309,7 @@ fn list_zones_by_name(inner: &Inner, query: &BTreeMap<String, String>) -> Result
     Ok(writer.finish())
 }
 
-fn describe(zone: &Zone) -> Result<String, Refusal> {
+fn describe(zone: &Zone) -> String {
     let mut writer = Writer::new("GetHostedZoneResponse", NAMESPACE);
     write_zone(&mut writer, zone);
     if zone.private {
@@ -329,7 +329,7 @@ fn describe(zone: &Zone) -> Result<String, Refusal> {
             });
         });
     }
-    Ok(writer.finish())
+    writer.finish()
 }
 
 fn list_sets(zone: &Zone, query: &BTreeMap<String, String>) -> Result<String, Refusal> {
@@ -447,16 +447,9 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| first == b'%') {
-            Some(octet) => {
-                octets.push(octet);
-                rest = &after[2..];
-            }
-            None => {
-                octets.push(first);
-                rest = after;
-            }
-        }
+        let octet = code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| first == b'%');
+        octets.push(octet.unwrap_or(first));
+        rest = octet.map_or(after, |_| &after[2..]);
     }
     String::from_utf8_lossy(&octets).into_owned()
 }

@@ -18,12 +18,12 @@
 //!   UPSERT that says the same in other words (`2001:0db8::1`) leaves the old words.
 //! * Changes are [PENDING](Route53::set_pending) for a while, a zone is [busy](Route53::set_busy) for a while, an account
 //!   has so many [requests a second](Route53::set_rate).
-//! * Requests are signed for `us-east-1` and `route53`; that the signature itself is right is not checked.
+//! * Requests are signed for `route53` in its region, `us-east-1` as a rule; that the signature itself is right is not checked.
 //!
 //! The same socket is an STS, so that assumed roles and web identities can be tried: see [`Route53::allow_role`].
 //!
 //! Errors look as they do on the wire today: `ErrorResponse`, with all problems of a batch in one message in brackets. The
-//! words are those that users report; where nobody does (a CNAME with two values, `EvaluateTargetHealth` for CloudFront, too
+//! words are those that users report; where nobody does (a CNAME with two values, `EvaluateTargetHealth` for `CloudFront`, too
 //! many sets of one name) they are made in the same way, so tests should not rest on them.
 
 mod alias;
