@@ -141,7 +141,9 @@ fn settle(inner: &mut Inner, asked: &Asked) -> (Result<String, Refusal>, Option<
         (Some(refusal), _) => Err(refusal),
         (None, _) if without_effect => Ok(String::new()),
         (None, Some(form)) => sts::assume(inner, action, &identity, form),
-        (None, None) => signed(asked).and_then(|()| dispatch(inner, action, asked)),
+        (None, None) => signed(asked)
+            .and_then(|()| authorized(inner, action, &identity, asked))
+            .and_then(|()| dispatch(inner, action, asked)),
     };
     let refused = answer.as_ref().err().map(|refusal| refusal.code.to_owned());
     inner.log.push(Call { action: action.to_owned(), identity, zone_id, refused });
@@ -155,13 +157,8 @@ fn refusal(fault: &Fault, identity: &str, action: &str, zone_id: Option<&str>) -
         Fault::PriorRequestNotComplete => Refusal::prior_request(),
         Fault::NoSuchHostedZone => Refusal::no_zone(zone_id.unwrap_or_default()),
         Fault::AccessDenied => {
-            let resource = zone_id.map(|id| format!(" on resource: arn:aws:route53:::hostedzone/{id}"));
-            let message = format!(
-                "User: {identity} is not authorized to perform: route53:{action}{} because no identity-based policy allows \
-                 the route53:{action} action",
-                resource.unwrap_or_default()
-            );
-            Refusal::new(403, "AccessDenied", message)
+            let resource = zone_id.map_or_else(|| "*".to_owned(), |id| format!("arn:aws:route53:::hostedzone/{id}"));
+            denied(identity, action, &resource)
         }
         Fault::ExpiredToken => {
             Refusal::new(403, "ExpiredToken", "The security token included in the request is expired")
@@ -198,6 +195,39 @@ fn signed(asked: &Asked) -> Result<(), Refusal> {
         return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
     }
     Ok(())
+}
+
+/// Whether the policy allows it.
+fn authorized(inner: &Inner, action: &str, identity: &str, asked: &Asked) -> Result<(), Refusal> {
+    let Some(policy) = &inner.policy else { return Ok(()) };
+    let zone = |id: &str| format!("arn:aws:route53:::hostedzone/{id}");
+    let last = asked.path.last().map_or("", String::as_str);
+    let changes = if action == "ChangeResourceRecordSets" { batch::parse(&asked.body)? } else { Vec::new() };
+    let resources = match action {
+        "GetHostedZone" | "ListTagsForResource" => vec![zone(last)],
+        "ListResourceRecordSets" | "ChangeResourceRecordSets" => vec![zone(&asked.path[2])],
+        "GetChange" => vec![format!("arn:aws:route53:::change/{last}")],
+        "ListTagsForResources" => {
+            let root = Element::parse(&asked.body).unwrap_or_default();
+            root.child("ResourceIds")
+                .map_or_else(Vec::new, |ids| ids.children.iter().map(|id| zone(&id.text)).collect())
+        }
+        _ => vec!["*".to_owned()],
+    };
+    match resources.iter().find(|resource| !policy.allows(action, resource, &changes)) {
+        Some(resource) => Err(denied(identity, action, resource)),
+        None => Ok(()),
+    }
+}
+
+/// What somebody is told who may not do it.
+fn denied(identity: &str, action: &str, resource: &str) -> Refusal {
+    let resource = if resource == "*" { String::new() } else { format!(" on resource: {resource}") };
+    let message = format!(
+        "User: {identity} is not authorized to perform: route53:{action}{resource} because no identity-based policy allows \
+         the route53:{action} action"
+    );
+    Refusal::new(403, "AccessDenied", message)
 }
 
 /// Which call it is.

@@ -30,6 +30,7 @@ mod alias;
 mod answer;
 mod batch;
 mod name;
+mod policy;
 mod rdata;
 mod record;
 mod refusal;
@@ -51,7 +52,7 @@ pub use self::{
     batch::{Action, Change},
     record::{AliasTarget, RecordSet, Routing},
 };
-use self::{name::Name, zone::Zone};
+use self::{name::Name, policy::Policy, zone::Zone};
 
 /// Sets that a zone may have unless Amazon raises it (Route 53 Developer Guide, "Quotas").
 const QUOTA: usize = 10_000;
@@ -126,6 +127,8 @@ struct Inner {
     roles: BTreeMap<String, Option<String>>,
     /// ARNs of roles by access key.
     sessions: BTreeMap<String, String>,
+    /// What everybody may do; none for everything.
+    policy: Option<Policy>,
     pending: Duration,
     busy_for: Duration,
     rate: Option<u32>,
@@ -240,6 +243,15 @@ impl Route53 {
         self.lock().roles.insert(arn.to_owned(), external_id.map(str::to_owned));
     }
 
+    /// Allows what this IAM policy allows, and nothing else: everything unless set.
+    ///
+    /// # Panics
+    ///
+    /// If the policy says something that is not looked at.
+    pub fn set_policy(&self, policy: &serde_json::Value) {
+        self.lock().policy = Some(Policy::read(policy));
+    }
+
     /// Requests by action, refused ones too. Those of STS are `AssumeRole` and `AssumeRoleWithWebIdentity`.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         let mut calls = BTreeMap::new();
@@ -325,6 +337,7 @@ impl Inner {
             health_checks: BTreeSet::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            policy: None,
             pending: Duration::ZERO,
             busy_for: Duration::ZERO,
             rate: None,

@@ -8,6 +8,7 @@ use aws_sdk_route53::{
     config::{BehaviorVersion, Credentials, Region},
     types::{ChangeAction, ChangeStatus, RrType, TagResourceType},
 };
+use serde_json::json;
 use support::route53::{Fault, RecordSet, Route53, Routing};
 
 use ChangeAction::Create;
@@ -254,4 +255,40 @@ async fn a_role_is_assumed_and_signs() {
     let last = log.last().expect("a call");
     assert_eq!((last.action.as_str(), last.identity.as_str()), ("ListHostedZones", role));
     assert_eq!(service.calls()["AssumeRole"], 2);
+}
+
+#[tokio::test]
+async fn a_policy_allows_what_it_says_and_nothing_else() {
+    let service = Route53::start();
+    let (zone, other) =
+        (service.create_zone("example.com", false, &[]), service.create_zone("example.net", false, &[]));
+    let client = client(&service.endpoint());
+    let statement =
+        |actions: &[&str], resource: String| json!({"Effect": "Allow", "Action": actions, "Resource": [resource]});
+    let mut records = statement(&["route53:ChangeResourceRecordSets"], format!("arn:aws:route53:::hostedzone/{zone}"));
+    records["Condition"] = json!({"ForAllValues:StringLike": {
+        "route53:ChangeResourceRecordSetsNormalizedRecordNames": ["*.fed.example.com"]
+    }});
+    let read = statement(&["route53:ListResourceRecordSets"], format!("arn:aws:route53:::hostedzone/{zone}"));
+    service.set_policy(&json!({"Version": "2012-10-17", "Statement": [records, read]}));
+
+    client.list_resource_record_sets().hosted_zone_id(&zone).send().await.expect("the zone is read");
+    let denied = client.list_resource_record_sets().hosted_zone_id(&other).send().await.expect_err("another zone");
+    assert_eq!(
+        told(&denied),
+        (
+            "AccessDenied".to_owned(),
+            format!(
+                "User: AKIATEST is not authorized to perform: route53:ListResourceRecordSets on resource: \
+                 arn:aws:route53:::hostedzone/{other} because no identity-based policy allows the \
+                 route53:ListResourceRecordSets action"
+            )
+        )
+    );
+    assert_eq!(told(&client.list_hosted_zones().send().await.expect_err("no list")).0, "AccessDenied");
+    let set = |name: &str| set(name, "A", 60, &["192.0.2.1"]);
+    change(&client, &zone, [(Create, set("*.fed.example.com"))]).await.expect("a name that is allowed");
+    let both = [(Create, set("a.fed.example.com")), (Create, set("www.example.com"))];
+    assert_eq!(change(&client, &zone, both).await.expect_err("a name that is not").0, "AccessDenied");
+    assert_eq!(standing(&service, &zone), ["\\052.fed.example.com. A 192.0.2.1"]);
 }
