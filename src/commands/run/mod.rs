@@ -4,6 +4,7 @@
 //!   directory thread, or tasks of Kubernetes ──► ┐
 //!   hosts thread, or resolver task ────────────► ├─ channels ─► observe ─► answers at once, history, state
 //!   end of a grace, SIGHUP ────────────────────► ┘                 └─────► host: statuses, DNSEndpoints, serials
+//!   external-dns (webhook) ────────────────────► ┘
 //!   keys of SkyDNS (etcd) ─────────────────────────► zones beside those that are computed
 //! ```
 
@@ -11,6 +12,7 @@ mod files;
 mod host;
 mod running;
 mod skydns;
+mod webhook;
 
 use std::{
     collections::BTreeSet,
@@ -51,6 +53,7 @@ use files::{first_batch, hosts_of_before, open_hosts, start_resolver};
 use host::Host;
 use running::{Running, watched};
 use skydns::SkyDns;
+use webhook::Webhook;
 
 /// How many batches may wait to be taken in.
 const WAITING: usize = 64;
@@ -74,7 +77,11 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         federation.share();
     }
     let known = recover(&mut federation, &settings)?;
-    let (resolved, objects): (Vec<_>, Vec<_>) = known.into_iter().partition(|(key, _)| is_resolved(key));
+    let (resolved, mut objects): (Vec<_>, Vec<_>) = known.into_iter().partition(|(key, _)| is_resolved(key));
+    if settings.webhook.is_on() {
+        // No other source has these; without the setting, the one that reads would say that they are gone.
+        objects.retain(|(key, _)| !webhook::is_kept_here(key));
+    }
     let something_known = !objects.is_empty();
 
     let progress = output.progress("reading the federation directory");
@@ -128,6 +135,8 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         host.start(&settings, &federation, &admin);
     }
 
+    let (kept_sender, mut kept) = mpsc::channel(WAITING);
+    let webhook = Webhook::open(&settings, &federation, host.as_ref(), &admin, kept_sender).await?;
     let zone_files = watched(&settings);
     let (told, tell_at) = (BTreeSet::new(), None);
     let mut running = Running {
@@ -138,6 +147,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         hosts,
         host,
         skydns,
+        webhook,
         zone_findings,
         zone_files,
         reload,
@@ -167,6 +177,8 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
             Some(batch) = kubernetes_batches.recv(), if observes => running.take_kubernetes(batch)?,
             () = Running::host_changed(&mut running.host) => running.look_at_host(),
             () = SkyDns::changed(&mut running.skydns) => running.take_skydns(),
+            Some(what) = kept.recv(), if observes => running.take_kept(what)?,
+            () = Webhook::changed(&mut running.webhook) => running.tell_sources(),
             Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
             Some(batch) = observations.recv(), if observes => running.take(&batch)?,
             _ = hangup.recv(), if observes => running.hang_up(answering.server())?,

@@ -16,7 +16,11 @@ use mcdns_sources::{directory::Batch, kubernetes, resolver::Wanted};
 use mcdns_state::StateDirectory;
 use tokio::sync::watch;
 
-use super::{host::Host, skydns::SkyDns};
+use super::{
+    host::Host,
+    skydns::SkyDns,
+    webhook::{Kept, Webhook},
+};
 use crate::{
     admin::{Admin, Sources},
     commands::{
@@ -44,6 +48,8 @@ pub(super) struct Running {
     pub(super) host: Option<Host>,
     /// Keys in etcd, where some are answered from.
     pub(super) skydns: Option<SkyDns>,
+    /// What external-dns publishes into us, where it may.
+    pub(super) webhook: Option<Webhook>,
     pub(super) zone_findings: Vec<Finding>,
     pub(super) zone_files: Watched,
     pub(super) reload: Reload,
@@ -104,6 +110,16 @@ impl Running {
             self.tell_sources();
         }
         self.publish();
+        Ok(())
+    }
+
+    /// Takes in what external-dns published, and says so when it is served.
+    pub(super) fn take_kept(&mut self, kept: Kept) -> Result<()> {
+        for part in &kept.parts {
+            self.take(part)?;
+        }
+        // Whoever waited may have given up.
+        let _ = kept.done.send(());
         Ok(())
     }
 
@@ -294,13 +310,21 @@ impl Running {
             stale.extend(skydns.stale());
             of_keys = skydns.findings();
         }
+        let of_webhook = self.webhook.as_ref().map(Webhook::findings).unwrap_or_default();
         let astray = self.federation().astray();
         stale.extend(astray.iter().map(|apex| {
             format!("{apex}: secondaries get an older generation, because this replica never had the published one")
         }));
         let settings = self.reload.findings();
-        let all =
-            [&self.directory.findings[..], &self.hosts.findings, &self.zone_findings, settings, &of_host, &of_keys];
+        let all = [
+            &self.directory.findings[..],
+            &self.hosts.findings,
+            &self.zone_findings,
+            settings,
+            &of_host,
+            &of_keys,
+            &of_webhook,
+        ];
         self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
     }
 
