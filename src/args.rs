@@ -28,7 +28,7 @@ use examples::{
     CHECK_EXAMPLES, COMPLETIONS_EXAMPLES, EXPLAIN_EXAMPLES, LOOKUP_EXAMPLES, RECORDS_EXAMPLES, RUN_EXAMPLES,
     SERVE_EXAMPLES, SETTINGS_EXAMPLES, TOP_EXAMPLES,
 };
-pub use members::{Clusters, ClustersOutput, Cordon, Host, Join, PlanOutput, TwoClusters, Uncordon, Unjoin};
+pub use members::{Clusters, ClustersOutput, Cordon, DryRunOutput, Host, Join, TwoClusters, Uncordon, Unjoin};
 pub use skydns::SkyDns;
 
 pub use plan::{Plan, PlanOutput};

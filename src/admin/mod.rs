@@ -14,6 +14,7 @@
 pub mod families;
 pub mod host_metrics;
 mod metrics;
+pub mod publish_metrics;
 mod server_metrics;
 mod vitals;
 

@@ -69,7 +69,7 @@ pub struct Join {
     pub dry_run: bool,
     /// With --dry-run: print the objects
     #[arg(short, long, value_name = "FORM", value_enum, requires = "dry_run")]
-    pub output: Option<PlanOutput>,
+    pub output: Option<DryRunOutput>,
     /// How long the member may take to answer with its new token
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
     pub timeout: Duration,
@@ -77,7 +77,7 @@ pub struct Join {
 
 /// How the objects of a dry run are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PlanOutput {
+pub enum DryRunOutput {
     /// One document each, for kubectl
     Yaml,
 }

@@ -14,9 +14,9 @@ mod kube_clients;
 mod live;
 mod load;
 mod lookup;
+mod members;
 pub(crate) mod plan;
 pub(crate) mod publishers;
-mod members;
 mod records;
 mod reload;
 mod run;
@@ -102,7 +102,10 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
 }
 
 fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
-    Settings::resolve(arguments.settings_file(), std::env::vars_os(), &arguments.flags())
+    let settings = Settings::resolve(arguments.settings_file(), std::env::vars_os(), &arguments.flags())?;
+    // What stands under the word of a provider is the provider's own to refuse.
+    let (_, refused) = publishers::destinations(&settings.publish.value, settings.empty_levels.value);
+    if refused.is_empty() { Ok(settings) } else { Err(SettingsError { findings: refused }) }
 }
 
 fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {

@@ -77,7 +77,7 @@ pub(crate) async fn answer(publishing: &Publishing, query: &PlanQuery) -> PlanAn
                 (format!("{} changes applied{error}\n", step.done), !whole)
             }
             Reviewed::Outdated => {
-                let help = "look at the plan again; what is held needs --force";
+                let help = "look at the plan again; what is held has its own checksum, and needs --force";
                 (format!("no plan has this checksum now, and nothing was changed\n  help: {help}\n"), true)
             }
             Reviewed::Failed(PublishError::NotLeader) => {
@@ -93,11 +93,8 @@ pub(crate) async fn answer(publishing: &Publishing, query: &PlanQuery) -> PlanAn
 
 /// Plans against what stands there now, for what a directory gives.
 fn from_engine(engine: Engine, arguments: &args::Plan, settings: &Settings) -> Result<PlanAnswer> {
-    let (destinations, refused) = destinations(&settings.publish, settings.empty_levels.value);
-    if let Some(finding) = refused.first() {
-        bail!("{}: {}", finding.field.as_deref().unwrap_or("publish"), finding.message);
-    }
-    let Some(manager) = &settings.publish.manager else {
+    let (destinations, _) = destinations(&settings.publish.value, settings.empty_levels.value);
+    let Some(manager) = &settings.publish.value.manager else {
         bail!("nothing is published\n  help: set publish.manager and publish.to in the settings");
     };
     let names: Vec<&str> = destinations.iter().map(|one| one.publisher.name()).collect();

@@ -4,7 +4,7 @@
 //! equal results are equal objects and nothing is written when nothing changed. What a field means and when
 //! it is left out is KubeFed's (v0.6.1), with conditions added to the status.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use mcdns_api::{
     ClusterDns, Condition, DnsEndpoint, EndpointItem, IngressDnsRecord, IngressDnsRecordSpec, IngressDnsRecordStatus,
@@ -58,23 +58,39 @@ pub struct RecordObjects {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// Type of the condition.
-    pub condition: &'static str,
+    pub condition: Cow<'static, str>,
     /// Its reason.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Its message.
     pub message: String,
 }
 
 /// What there is to write about one record; none if there is no such record. This is how [`Desired::objects`] is
-/// usually answered.
-pub fn record_objects(engine: &Engine, key: &RecordKey, endpoint_groups: &[String]) -> Option<RecordObjects> {
+/// usually answered. `further` are conditions of it that others than the engine know, without times.
+pub fn record_objects(
+    engine: &Engine,
+    key: &RecordKey,
+    endpoint_groups: &[String],
+    further: Vec<Condition>,
+) -> Option<RecordObjects> {
     let object = engine.object(key)?;
     let status = engine.record_status(key)?;
     let warnings = status.conditions.iter().filter(|one| is_warning(one));
     let warnings = warnings
-        .map(|one| Warning { condition: one.condition_type, reason: one.reason, message: one.message.clone() })
+        .map(|one| Warning {
+            condition: one.condition_type.into(),
+            reason: one.reason.into(),
+            message: one.message.clone(),
+        })
+        .chain(further.iter().filter(|one| one.status == "False").map(|one| Warning {
+            condition: one.kind.clone().into(),
+            reason: one.reason.clone().into(),
+            message: one.message.clone(),
+        }))
         .collect();
-    let conditions: Vec<Condition> = status.conditions.iter().map(|one| condition(one, object)).collect();
+    let generation = Some(object.object_generation.unwrap_or_default());
+    let mut conditions: Vec<Condition> = status.conditions.iter().map(|one| condition(one, object)).collect();
+    conditions.extend(further.into_iter().map(|one| Condition { observed_generation: generation, ..one }));
     let dns: Vec<ClusterDns> = status.clusters.into_iter().map(cluster_dns).collect();
     let status = match key.kind {
         RecordKind::Service => {

@@ -4,7 +4,8 @@
 //!   observe ─► Engine ─► serials ─► SnapshotStore (answers)      at once
 //!                              ├──► TransferHistory              what secondaries fetch
 //!                              ├──► History                      why a name changed
-//!                              └──► StateDirectory               what must be known after a restart
+//!                              ├──► StateDirectory               what must be known after a restart
+//!                              └──► Publishing                   what other systems hold
 //! ```
 //!
 //! Answers come first: nothing here waits for a disk before the new snapshot is served, but for a reservation of
@@ -24,9 +25,10 @@ use mcdns_core::{
     answer::{AuthoritativeZone, OtherZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
-    model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
+    model::{ClusterName, DomainFact, Fact, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
+use mcdns_publish::Publishing;
 use mcdns_serve::SnapshotStore;
 use mcdns_state::{Chain, Change, History, HistoryLimits, Published as Recorded, Recovered, Serials, StateDirectory};
 
@@ -63,6 +65,8 @@ pub struct Federation {
     shared: Option<Shared>,
     /// Beside what the engine computes.
     other_zones: Vec<Arc<dyn OtherZone>>,
+    /// Who takes the records to other systems.
+    publishing: Option<Arc<Publishing>>,
 }
 
 impl Federation {
@@ -84,6 +88,7 @@ impl Federation {
             recording: false,
             shared: None,
             other_zones: Vec::new(),
+            publishing: None,
         }
     }
 
@@ -220,6 +225,30 @@ impl Federation {
         self.store.store(self.other_zones.iter().fold(self.engine.snapshot().clone(), with));
     }
 
+    /// From now on these publishers are told what changes.
+    pub fn set_publishing(&mut self, publishing: Arc<Publishing>) {
+        self.publishing = Some(publishing);
+    }
+
+    /// The publishers that are told, once they run.
+    pub fn publishing(&self) -> Option<&Publishing> {
+        self.publishing.as_deref()
+    }
+
+    /// Tells publishers what changed, and what a person lets pass.
+    fn tell_publishers(&self, update: &Update) {
+        let Some(publishing) = &self.publishing else { return };
+        publishing.observed(&self.engine, update);
+        let facts = update.accepted.iter().filter_map(|one| Some((&one.key.name, &one.object.as_ref()?.fact)));
+        for (name, fact) in facts {
+            if let Fact::Domain(DomainFact { release: Some(release), .. }) = fact
+                && let Some(apex) = self.engine.apex_of(name)
+            {
+                publishing.release(apex, release);
+            }
+        }
+    }
+
     /// True if what is served lacks more than the next patch, because an error kept the one before from being served.
     fn lags(&self) -> bool {
         self.store.load().generation() != self.engine.snapshot().generation()
@@ -247,6 +276,7 @@ impl Federation {
         self.record_differences(&update, &zones, &removed, lag);
         self.note_generations(&mut update, &zones, &removed, lag)?;
         self.serve();
+        self.tell_publishers(&update);
         let reason = update.reason();
         if self.recording {
             self.record(&update, &reason);

@@ -24,5 +24,5 @@ pub use driver::{Reviewed, Timing, ZoneHandle, start};
 pub use error::{PublishError, Retry};
 pub use publisher::{ApplyReport, Batch, Capabilities, Drift, Leadership, Outcome, Publisher, ReadName, Unpublishable};
 pub use report::{PublishedCondition, QuarantineReport, ZoneReport};
-pub use together::{Destination, EngineSource, Publishing, WithEngine};
+pub use together::{Destination, EngineSource, Publishing, ReportChanges, WithEngine};
 pub use zone::{PublishedZone, Quarantined, Scope, Step, WantedSource};

@@ -1,9 +1,11 @@
 //! What is told of a zone of a publisher: in `/plan`, in conditions, in metrics.
 
+use std::collections::BTreeSet;
+
 use mcdns_core::{
     dns::OwnerName,
     model::Timestamp,
-    plan::{HeldChanges, SkipReason, Skipped},
+    plan::{Change, HeldChanges, SkipReason, Skipped},
 };
 use serde::Serialize;
 
@@ -57,7 +59,10 @@ pub struct QuarantineReport {
     pub retry_in: i64,
 }
 
-/// The condition `Published.<publisher>` of a record.
+/// The condition `Published.<publisher>` of a record, or of a Domain.
+///
+/// That of a record is about its own names alone: a publisher that cannot be reached is told on the Domain, so that an
+/// outage costs one write and not one for each record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublishedCondition {
     /// `True`, `False`, or `Unknown` while nothing was read.
@@ -107,7 +112,7 @@ impl ZoneReport {
         self.in_sync = zone.current().is_some() && pending == 0 && nothing_left && self.last_error.is_none();
     }
 
-    /// The condition of a record with these names in the zone.
+    /// The condition of a record with these names in the zone: `True` unless one of them is known to be left out.
     pub fn condition<'a>(&self, names: impl IntoIterator<Item = &'a OwnerName>) -> PublishedCondition {
         let condition = |status, reason, message| PublishedCondition { status, reason, message };
         for name in names {
@@ -130,11 +135,36 @@ impl ZoneReport {
                 return condition("False", reason, format!("{name}: {}", skipped.why));
             }
         }
-        match &self.last_error {
-            Some(words) => condition("Unknown", "PublisherFailing", words.clone()),
-            None if !self.leading || self.comparisons == 0 => condition("Unknown", "NotComparedYet", String::new()),
-            None if self.pending > 0 => condition("Unknown", "Pending", String::new()),
-            None => condition("True", "Published", String::new()),
+        condition("True", "Published", String::new())
+    }
+
+    /// The condition of the Domain of the zone.
+    pub fn zone_condition(&self) -> PublishedCondition {
+        let condition = |status, reason, message| PublishedCondition { status, reason, message };
+        if let Some(held) = self.held.first() {
+            let more = if self.held.len() > 1 { format!(" (and {} more)", self.held.len() - 1) } else { String::new() };
+            let message = format!("{}{more}; to release: mcdns.io/release: {}", held.why, held.checksum);
+            return condition("False", "Held", message);
         }
+        if let Some(words) = &self.last_error {
+            return condition("False", "PublisherFailing", words.clone());
+        }
+        if !self.leading || self.comparisons == 0 {
+            return condition("Unknown", "NotComparedYet", String::new());
+        }
+        let left = self.troubled().len();
+        if left > 0 {
+            let first = self.troubled().into_iter().next().map(ToString::to_string).unwrap_or_default();
+            return condition("False", "NamesLeftOut", format!("{left} names are not published, {first} among them"));
+        }
+        condition("True", "Published", String::new())
+    }
+
+    /// The names whose own condition is not `True`.
+    pub fn troubled(&self) -> BTreeSet<&OwnerName> {
+        let held = self.held.iter().flat_map(|held| &held.changes).map(Change::owner);
+        let skipped = self.skipped.iter().filter(|one| !matches!(one.why, SkipReason::Policy(_)));
+        let quarantined = self.quarantined.iter().map(|one| &one.owner);
+        held.chain(skipped.map(|one| &one.owner)).chain(quarantined).collect()
     }
 }

@@ -10,7 +10,7 @@ use mcdns_core::{
     plan::{GuardOptions, ManagerId, Plan, PlanOptions, WantedName},
     records::{ChangedNames, EmptyLevels, Engine, Update},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     Leadership, PublishError, PublishedCondition, PublishedZone, Publisher, Reviewed, Timing, WantedSource, ZoneHandle,
@@ -44,6 +44,29 @@ pub struct EngineSource {
 #[derive(Debug, Default)]
 pub struct Publishing {
     zones: Vec<(String, OwnerName, ZoneHandle)>,
+}
+
+/// Tells when some zone of a [`Publishing`] stands otherwise.
+#[derive(Debug)]
+pub struct ReportChanges(Vec<watch::Receiver<ZoneReport>>);
+
+impl ReportChanges {
+    /// Waits until a report is another than when this returned the last time. A wait that is given up loses nothing.
+    pub async fn changed(&mut self) {
+        let waits = self.0.iter_mut().map(|report| {
+            Box::pin(async move {
+                if report.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+        });
+        let waits: Vec<_> = waits.collect();
+        if waits.is_empty() {
+            std::future::pending::<()>().await;
+        } else {
+            futures::future::select_all(waits).await;
+        }
+    }
 }
 
 impl EngineSource {
@@ -168,23 +191,9 @@ impl Publishing {
         self.zones.iter().map(|(_, _, handle)| handle.report().borrow().clone()).collect()
     }
 
-    /// Waits until some zone stands otherwise than in the last report; for the loop that writes conditions.
-    pub async fn report_changed(&self) {
-        let waits = self.zones.iter().map(|(_, _, handle)| {
-            let mut report = handle.report();
-            Box::pin(async move {
-                report.mark_unchanged();
-                if report.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            })
-        });
-        let waits: Vec<_> = waits.collect();
-        if waits.is_empty() {
-            std::future::pending::<()>().await;
-        } else {
-            futures::future::select_all(waits).await;
-        }
+    /// Tells from now on when some zone stands otherwise; for the loop that writes conditions.
+    pub fn changes(&self) -> ReportChanges {
+        ReportChanges(self.zones.iter().map(|(_, _, handle)| handle.report()).collect())
     }
 
     /// The conditions of a record with these names, as `Published.<publisher>`: of each publisher that one of the zones
@@ -202,6 +211,13 @@ impl Publishing {
             }
         }
         conditions
+    }
+
+    /// The conditions of the Domain of a zone, as `Published.<publisher>`.
+    pub fn zone_conditions(&self, apex: &OwnerName) -> BTreeMap<String, PublishedCondition> {
+        let zones = self.zones.iter().filter(|(_, zone, _)| zone == apex);
+        let condition = |handle: &ZoneHandle| handle.report().borrow().zone_condition();
+        zones.map(|(publisher, _, handle)| (format!("Published.{publisher}"), condition(handle))).collect()
     }
 
     fn of<'a>(&'a self, only: Option<&'a str>) -> impl Iterator<Item = &'a (String, OwnerName, ZoneHandle)> {

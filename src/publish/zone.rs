@@ -248,7 +248,8 @@ impl PublishedZone {
         Ok((plan, Scope::Zone))
     }
 
-    /// Applies exactly this plan if it is still the plan; with `force`, what is held too.
+    /// Applies exactly what has this checksum: the plan; with `force` also one held part of it, or the plan with all that
+    /// is held. What is held and not in it stays held.
     ///
     /// # Errors
     ///
@@ -261,27 +262,28 @@ impl PublishedZone {
         now: Timestamp,
     ) -> Result<Option<Step>, PublishError> {
         let mut plan = self.preview(source, now).await?;
-        let held: Vec<String> = plan.held.iter().map(|held| held.checksum.clone()).collect();
+        // What a person let pass is not counted as lost, and is not held again while it is applied.
+        let mut released: Vec<String> = Vec::new();
         if force {
             let all = plan.changes.iter().chain(plan.held.iter().flat_map(|held| &held.changes)).cloned().collect();
             let whole = Plan::new(&plan.publisher, plan.zone.clone(), all, plan.skipped.clone());
             if whole.checksum == checksum {
+                released.extend(plan.held.iter().map(|held| held.checksum.clone()));
                 plan = whole;
             } else if let Some(part) = plan.held.iter().find(|held| held.checksum == checksum) {
+                released.push(part.checksum.clone());
                 plan = Plan::new(&plan.publisher, plan.zone.clone(), part.changes.clone(), plan.skipped.clone());
             }
         }
         if plan.checksum != checksum {
             return Ok(None);
         }
-        // What a person let pass is not counted as lost, and is not held again while it is applied.
-        if force {
-            for checksum in &held {
-                self.guard.release(checksum);
-            }
+        for checksum in &released {
+            self.guard.release(checksum);
         }
         self.current = Some(self.publisher.read(&self.apex).await?.of(&self.apex));
-        Ok(Some(self.carry_out(plan, &Scope::Names(BTreeSet::new()), now).await))
+        let names = plan.changes.iter().map(|change| change.owner().clone()).collect();
+        Ok(Some(self.carry_out(plan, &Scope::Names(names), now).await))
     }
 
     /// Reads what the scope needs to be known.

@@ -114,7 +114,7 @@ pub struct Settings {
     /// `dnsEndpoints.read`: API groups that DNSEndpoints of others are read from, beside those.
     pub dns_endpoint_reads: Setting<Vec<String>>,
     /// `publish`: where the records go.
-    pub publish: PublishSettings,
+    pub publish: Setting<PublishSettings>,
     /// `webhook`: what external-dns publishes into us.
     pub webhook: WebhookSettings,
     /// `admin.listen`: health, readiness, metrics.
@@ -301,6 +301,7 @@ impl Settings {
         keep(&mut changed, "serve.handover", &mut self.server.handover, &running.server.handover);
         keep(&mut changed, "serve.workers", &mut self.server.workers, &running.server.workers);
         keep(&mut changed, "memberSelector", &mut self.member_selector, &running.member_selector);
+        keep(&mut changed, "publish", &mut self.publish, &running.publish);
         keep(&mut changed, "admin.listen", &mut self.admin, &running.admin);
         keep(&mut changed, "history", &mut self.history, &running.history);
         keep(&mut changed, "log.format", &mut self.log_format, &running.log_format);

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{
     EMPTY_LEVELS,
-    layers::Layers,
+    layers::{Layers, Origin, Setting},
     parse::{self, Misfit},
     section::{Section, present},
     tree::{Content, Node},
@@ -67,10 +67,14 @@ const POLICIES: [(&str, Policy); 3] =
     [("sync", Policy::Sync), ("upsert-only", Policy::UpsertOnly), ("create-only", Policy::CreateOnly)];
 
 /// Reads it; entries with faults are left out, and the faults are in the findings.
-pub(super) fn read(layers: &mut Layers<'_>) -> PublishSettings {
+pub(super) fn read(layers: &mut Layers<'_>) -> Setting<PublishSettings> {
     let mut settings = PublishSettings::default();
-    let Some((file, root)) = layers.file.clone() else { return settings };
-    let Some(node) = root.at("publish").filter(|node| node.content != Content::Nothing) else { return settings };
+    let nothing = |value| Setting { value, origin: Origin::Default };
+    let Some((file, root)) = layers.file.clone() else { return nothing(settings) };
+    let Some(node) = root.at("publish").filter(|node| node.content != Content::Nothing) else {
+        return nothing(settings);
+    };
+    let origin = Origin::File { file: file.clone(), line: node.line };
     let mut section = Section { layers, file: &file, path: "publish".to_owned() };
     if let Some((manager, line)) = section.child(node, "manager", manager) {
         section.row("manager", manager.to_string(), line);
@@ -90,7 +94,7 @@ pub(super) fn read(layers: &mut Layers<'_>) -> PublishSettings {
             settings.to.push(destination);
         }
     }
-    settings
+    Setting { value: settings, origin }
 }
 
 fn read_destination(section: &mut Section<'_, '_>, node: &Node) -> Option<DestinationSettings> {

@@ -19,7 +19,7 @@ fn destinations_are_read_and_a_provider_s_own_settings_are_handed_on() {
          - {name: coredns, zones: [Example.COM.], etcd: {endpoints: [http://127.0.0.1:2379], lease: 60, tls: true}}\n    \
          - {name: aws, zones: [a.example, b.example], policy: upsert-only, adopt: true, emptyLevels: omit, route53: {}}\n",
     );
-    let publish = settings.publish;
+    let publish = settings.publish.value;
     assert_eq!(publish.manager.as_ref().map(ToString::to_string).as_deref(), Some("prod"));
     let [coredns, aws] = &publish.to[..] else { panic!("{:?}", publish.to) };
     assert_eq!((&*coredns.name, coredns.options.policy, coredns.options.adopt), ("coredns", Policy::Sync, false));

@@ -158,11 +158,12 @@ async fn errors_end_nothing_and_what_was_wanted_comes_when_they_pass() {
     setup.want(&["www 60 A 192.0.2.2"], &["www"]);
     let report = setup.until("failing", |report| report.last_error.is_some()).await;
     assert_eq!(report.last_error_kind, Some("throttled"));
-    let condition = report.condition([&name("www.example.com")]);
-    assert_eq!((condition.status, condition.reason), ("Unknown", "PublisherFailing"));
+    let condition = report.zone_condition();
+    assert_eq!((condition.status, condition.reason), ("False", "PublisherFailing"));
+    assert_eq!(report.condition([&name("www.example.com")]).status, "True", "records tell of their own names alone");
     let report = setup.until("in sync again", |report| report.in_sync).await;
     assert_eq!(setup.addresses()["www.example.com"], ["192.0.2.2"]);
-    assert_eq!(report.condition([&name("www.example.com")]).status, "True");
+    assert_eq!(report.zone_condition().status, "True");
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,7 @@ use mcdns_core::{
     model::{ClusterName, Kind, NamespacedName, Object, ObjectKey, RecordKey},
     records::Update,
 };
+use mcdns_publish::PublishedCondition;
 use mcdns_sources::kubernetes::{Batch, Handle, HealthOptions, Kubernetes, Options, Report, host_client};
 use tokio::{
     sync::{mpsc, watch},
@@ -195,7 +196,7 @@ impl Host {
     /// Hands over what changed of the conditions of Domains, and of what is held of members.
     pub(super) fn tell_conditions(&mut self, federation: &Federation) {
         let Some(Writing { writer, .. }) = &self.writing else { return };
-        let domains = domain_conditions(federation.engine());
+        let domains = conditions_of_domains(federation);
         let changes = changes(&self.domains, &domains);
         if !changes.is_empty() {
             writer.domains(changes);
@@ -233,6 +234,23 @@ impl Host {
     pub(super) fn kept_endpoints(&self) -> Option<KeptEndpoints> {
         let Writing { leadership, .. } = self.writing.as_ref()?;
         Some(KeptEndpoints::new(self.client.clone(), leadership.clone(), &self.system_namespace))
+    }
+
+    /// Who writes; none where nobody does.
+    pub(super) fn leadership(&self) -> Option<watch::Receiver<Leadership>> {
+        self.writing.as_ref().map(|writing| writing.leadership.clone())
+    }
+
+    /// True once the first batch was taken in.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Has the statuses of records looked at again.
+    pub(super) fn touch_statuses(&self, records: impl IntoIterator<Item = RecordKey>) {
+        if let Some(Writing { writer, .. }) = &self.writing {
+            writer.touch(records, Urgency::Status);
+        }
     }
 
     /// True if this replica writes.
@@ -330,6 +348,32 @@ impl Host {
     }
 }
 
+/// What the engine says of Domains, and with it how their zones stand at publishers.
+fn conditions_of_domains(federation: &Federation) -> BTreeMap<NamespacedName, Vec<Condition>> {
+    let engine = federation.engine();
+    let mut domains = domain_conditions(engine);
+    let Some(publishing) = federation.publishing() else { return domains };
+    for (name, conditions) in &mut domains {
+        let Some(apex) = engine.apex_of(&name.name) else { continue };
+        let generation = conditions.first().and_then(|one| one.observed_generation);
+        let published = publishing.zone_conditions(apex).into_iter().map(published_condition);
+        conditions.extend(published.map(|one| Condition { observed_generation: generation, ..one }));
+    }
+    domains
+}
+
+/// How a record or a zone stands at a publisher, without times.
+fn published_condition((kind, condition): (String, PublishedCondition)) -> Condition {
+    Condition {
+        last_transition_time: None,
+        message: condition.message,
+        observed_generation: None,
+        reason: condition.reason.to_owned(),
+        status: condition.status.to_owned(),
+        kind,
+    }
+}
+
 /// What is new or different, and what is gone.
 fn changes<K: Ord + Clone, V: PartialEq + Clone>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>) -> Vec<(K, Option<V>)> {
     let gone = before.keys().filter(|key| !now.contains_key(*key)).map(|key| (key.clone(), None));
@@ -408,7 +452,10 @@ impl tokens::Members for Members {
 impl Desired for Wanted {
     fn objects(&self, key: &RecordKey) -> Option<RecordObjects> {
         let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
-        record_objects(federation.engine(), key, &self.groups)
+        let engine = federation.engine();
+        let published = federation.publishing().map(|publishing| publishing.conditions(&engine.names_of_record(key)));
+        let further = published.into_iter().flatten().map(published_condition).collect();
+        record_objects(engine, key, &self.groups, further)
     }
 
     fn record_keys(&self) -> Vec<RecordKey> {

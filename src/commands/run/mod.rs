@@ -10,6 +10,7 @@
 
 mod files;
 mod host;
+mod publishing;
 mod running;
 mod skydns;
 mod webhook;
@@ -51,6 +52,7 @@ use crate::{
 };
 use files::{first_batch, hosts_of_before, open_hosts, start_resolver};
 use host::Host;
+use publishing::Publishers;
 use running::{Running, watched};
 use skydns::SkyDns;
 use webhook::Webhook;
@@ -63,6 +65,7 @@ pub(super) fn run(settings: Settings, output: Output) -> Result<Outcome> {
 }
 
 async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcome> {
+    let publishers = Publishers::new(&settings);
     // First, since a predecessor has the state directory.
     let opening = Opening::new(&settings)?;
     let (options, zone_findings) = core_options(&settings);
@@ -148,6 +151,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         host,
         skydns,
         webhook,
+        publishers,
         zone_findings,
         zone_files,
         reload,
@@ -160,6 +164,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     };
     running.tell_sources();
     running.tell_resolver();
+    running.take(&[])?;
     // Before anybody is told that it runs: a signal without a listener ends the process on the spot.
     let mut stop = std::pin::pin!(stop_signal()?);
     let mut hangup = signal(SignalKind::hangup())?;
@@ -179,6 +184,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
             () = SkyDns::changed(&mut running.skydns) => running.take_skydns(),
             Some(what) = kept.recv(), if observes => running.take_kept(what)?,
             () = Webhook::changed(&mut running.webhook) => running.tell_sources(),
+            () = running.publishers.changed() => {}
             Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
             Some(batch) = observations.recv(), if observes => running.take(&batch)?,
             _ = hangup.recv(), if observes => running.hang_up(answering.server())?,
@@ -242,6 +248,10 @@ fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net:
     let records = crate::output::plural(engine.record_keys().count(), "record");
     let mut lines = vec![format!("{} {zones}: {records}", output.paint(Paint::Strong, "serving"))];
     lines.extend(answering.places(&running.settings).iter().map(|place| format!("     on {place}")));
+    let to = running.publishers.names();
+    if !to.is_empty() {
+        lines.push(format!("    to {}", to.join(", ")));
+    }
     lines.extend(admin.map(|admin| format!("  admin http://{admin}/readyz")));
     if let Some(address) = answering.server().addresses().first() {
         let digs = engine.example_names();

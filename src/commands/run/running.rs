@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::Result;
+use mcdns_control::Leadership;
 use mcdns_core::{
     check::Finding,
     model::{Observation, Timestamp},
 };
+use mcdns_publish::WithEngine;
 use mcdns_serve::{Condition, Server};
 use mcdns_sources::{directory::Batch, kubernetes, resolver::Wanted};
 use mcdns_state::StateDirectory;
@@ -18,11 +20,12 @@ use tokio::sync::watch;
 
 use super::{
     host::Host,
+    publishing::Publishers,
     skydns::SkyDns,
     webhook::{Kept, Webhook},
 };
 use crate::{
-    admin::{Admin, Sources},
+    admin::{Admin, Sources, publish_metrics::collect_publishers},
     commands::{
         core_options,
         reload::Reload,
@@ -50,6 +53,8 @@ pub(super) struct Running {
     pub(super) skydns: Option<SkyDns>,
     /// What external-dns publishes into us, where it may.
     pub(super) webhook: Option<Webhook>,
+    /// Who takes the records to other systems.
+    pub(super) publishers: Publishers,
     pub(super) zone_findings: Vec<Finding>,
     pub(super) zone_files: Watched,
     pub(super) reload: Reload,
@@ -94,7 +99,45 @@ impl Running {
         if let Some(host) = &self.host {
             host.touch(&update, &self.federation());
         }
+        self.start_publishers();
         Ok(())
+    }
+
+    /// Starts the publishers as soon as what they need is known.
+    fn start_publishers(&mut self) {
+        if !self.publishers.wait() || self.host.as_ref().is_some_and(|host| !host.has_begun()) {
+            return;
+        }
+        let federation = Arc::clone(&self.federation);
+        let with_engine: WithEngine = Arc::new(move |ask| {
+            ask(federation.lock().unwrap_or_else(PoisonError::into_inner).engine());
+        });
+        let lease = match &self.host {
+            // A server that only reads the host writes nowhere.
+            Some(host) => Some(host.leadership().unwrap_or_else(never_leads)),
+            None => None,
+        };
+        let mut federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(publishing) = self.publishers.start(federation.engine(), &with_engine, lease) else { return };
+        federation.set_publishing(Arc::clone(&publishing));
+        drop(federation);
+        self.admin.set_publishing(Some(Arc::clone(&publishing)));
+        self.admin.metrics().add(move |families| collect_publishers(&publishing.reports(), families));
+        tracing::info!("publishers start");
+    }
+
+    /// Tells what became of zones at publishers: on records, on Domains, and as findings.
+    fn look_at_publishers(&mut self) {
+        let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(records) = self.publishers.look(federation.engine(), &self.settings.system_namespace.value) else {
+            return;
+        };
+        drop(federation);
+        if let Some(host) = &self.host {
+            host.touch_statuses(records);
+        }
+        self.tell_sources();
+        self.tell_at.get_or_insert(Instant::now() + TELL);
     }
 
     /// Takes in what the host cluster and the members showed.
@@ -174,6 +217,7 @@ impl Running {
         match wish {
             Wish::Release(done) => {
                 self.paused = true;
+                self.publishers.set_alone(false);
                 let released = self.federation().release().map_err(|error| format!("{error:#}"));
                 tracing::info!("a successor takes over; nothing is observed meanwhile");
                 // Whoever asked may be gone; then the wish to resume follows.
@@ -181,6 +225,7 @@ impl Running {
             }
             Wish::Resume => {
                 self.paused = false;
+                self.publishers.set_alone(true);
                 self.take_back_at = Some(Instant::now());
                 self.take_back();
                 tracing::warn!("the successor failed; observing again");
@@ -220,7 +265,8 @@ impl Running {
         }
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
-            let findings: BTreeSet<Finding> = self.federation().findings().into_iter().collect();
+            let of_publishers = self.publishers.findings().to_vec();
+            let findings: BTreeSet<Finding> = self.federation().findings().into_iter().chain(of_publishers).collect();
             let new: Vec<&Finding> = findings.difference(&self.told).collect();
             for finding in &new {
                 tracing::warn!(finding = finding.to_string(), "new finding");
@@ -235,6 +281,8 @@ impl Running {
         if self.until_deadline().is_zero() {
             self.take(&[])?;
         }
+        self.start_publishers();
+        self.look_at_publishers();
         self.publish();
         Ok(())
     }
@@ -324,6 +372,7 @@ impl Running {
             &of_host,
             &of_keys,
             &of_webhook,
+            self.publishers.findings(),
         ];
         self.admin.set_sources(Sources { stale, findings: all.into_iter().flatten().cloned().collect() });
     }
@@ -348,7 +397,7 @@ impl Running {
         let take_back = self.take_back_at.map(|at| at.saturating_duration_since(Instant::now()));
         let publish = self.host.as_ref().filter(|host| host.leads()).and_then(|_| self.federation().publication_due());
         let publish = publish.map(until);
-        let others = [tell, take_back, publish, self.zone_files.until_look()];
+        let others = [tell, take_back, publish, self.zone_files.until_look(), self.publishers.until_next()];
         others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
 
@@ -370,6 +419,11 @@ impl Running {
 /// How long until a time of the model; nothing where it is past.
 fn until(time: Timestamp) -> Duration {
     Duration::from_millis(u64::try_from(time.0 - now().0).unwrap_or_default())
+}
+
+/// The lease of nobody.
+fn never_leads() -> watch::Receiver<Leadership> {
+    watch::channel(Leadership::Follower { holder: None }).1
 }
 
 /// The master files of the settings.

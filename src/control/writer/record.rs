@@ -148,14 +148,14 @@ fn tell_of_warnings(shared: &Shared, key: &StandingKey, objects: &RecordObjects,
     for warning in &objects.warnings {
         let was_so = before.is_some_and(|standing| {
             let mut kept = standing.kept.conditions.iter();
-            kept.any(|one| one.kind == warning.condition && Some(one.status.as_str()) == status(warning.condition))
+            kept.any(|one| one.kind == warning.condition && Some(one.status.as_str()) == status(&warning.condition))
         });
         if was_so {
             continue;
         }
         shared.recorder.tell(Notice {
             regarding: shared.regarding(key),
-            reason: warning.reason.to_owned(),
+            reason: warning.reason.to_string(),
             about: "".into(),
             note: format!("{}: {}", warning.condition, warning.message),
             is_warning: true,

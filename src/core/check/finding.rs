@@ -109,6 +109,14 @@ finding_codes! {
     /// Objects of a kind went from ten or more to none at once; the last state is held until a person releases it.
     Held = "held", Error;
 
+    // Publishers.
+    /// A system that records are published to cannot be read or written; what stands there stays.
+    PublisherFailing = "publisher-failing", Error;
+    /// Changes of what is published wait for a person, because so much would be lost.
+    PublishHeld = "publish-held", Error;
+    /// A name that a publisher leaves as it is: it is somebody else's there, was refused, or cannot be held.
+    NotPublished = "not-published", Warning;
+
     // Clusters.
     /// A member directory without a KubeFedCluster of its name; it is left out.
     MemberWithoutCluster = "member-without-cluster", Error;

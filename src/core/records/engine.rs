@@ -143,6 +143,11 @@ impl Engine {
         self.host_users.names()
     }
 
+    /// True if every one of [`Engine::host_names`] was looked up, with or without success.
+    pub fn knows_host_names(&self) -> bool {
+        self.host_names().all(|name| self.model.host_addresses.contains_key(name))
+    }
+
     /// Takes in observations; an empty slice lets time pass. Without a clock, grace is over.
     pub fn observe(&mut self, observations: &[Observation], now: Option<Timestamp>) -> Update {
         let first = !std::mem::replace(&mut self.started, true);

@@ -102,6 +102,23 @@ impl Engine {
         changed
     }
 
+    /// The record that a name comes from.
+    pub fn record_at(&self, name: &OwnerName) -> Option<RecordKey> {
+        Some(self.published().winner(name)?.claimant().key())
+    }
+
+    /// The names of a record that are not empty levels, by zone.
+    pub fn names_of_record(&self, record: &RecordKey) -> BTreeMap<OwnerName, Vec<OwnerName>> {
+        let mut names: BTreeMap<OwnerName, Vec<OwnerName>> = BTreeMap::new();
+        let Some(state) = self.records.get(record) else { return names };
+        for name in state.names_with_addresses() {
+            if let Some(zone) = self.zones.zone_of(name) {
+                names.entry(self.zones.list[zone].apex.clone()).or_default().push(name.clone());
+            }
+        }
+        names
+    }
+
     fn authoritative(&self, apex: &OwnerName) -> Option<&AuthoritativeZone> {
         self.snapshot().authoritative(apex).map(|zone| &**zone)
     }

@@ -40,7 +40,10 @@ use super::{
     watch::{Link, Streaming, Watch},
 };
 
+mod inbox;
 mod reporting;
+
+pub(super) use inbox::{From, Message, News, Sender};
 
 /// Messages that wait at most. Each is a chunk of one watch, which waits with it.
 const INBOX: usize = 256;
@@ -56,87 +59,6 @@ const TICK: Duration = Duration::from_secs(1);
 const FRESH_PERIODS: u32 = 3;
 /// Who mcdns is when it writes.
 const FIELD_MANAGER: &str = "mcdns";
-
-/// Whom a message is from.
-#[derive(Debug, Clone, Default)]
-pub(super) struct From {
-    /// None for the host; else the member and its epoch.
-    member: Option<(ClusterName, u64)>,
-    /// Which of its watches.
-    index: usize,
-}
-
-/// What happened.
-pub(super) enum Message {
-    /// Objects came or went.
-    News(From, News),
-    /// A watch was listed, or will not be in a moment.
-    Settled(From),
-    /// Secrets of these names changed.
-    Secrets(Vec<String>),
-    /// Whether it is known how to reach a member, and if not, why.
-    Reachable(From, Option<String>),
-    /// A probe ended; without an outcome if there is nobody to ask.
-    Probed(From, Option<ProbeOutcome>, Timestamp),
-}
-
-/// What a watch has read.
-#[derive(Debug, Default)]
-pub(super) struct News {
-    pub(super) observations: Vec<Observation>,
-    pub(super) standings: Vec<StandingChange>,
-    /// KubeFedClusters as they are now; none where gone.
-    pub(super) clusters: Vec<(ClusterName, Option<MemberSpec>)>,
-    /// Who wrote the status of a KubeFedCluster last.
-    pub(super) status_writers: Vec<(ClusterName, Option<String>)>,
-    /// Where clusters are by the statuses of records.
-    pub(super) localities: Vec<(ClusterName, Place)>,
-}
-
-impl News {
-    pub(super) fn is_empty(&self) -> bool {
-        self.observations.is_empty()
-            && self.standings.is_empty()
-            && self.clusters.is_empty()
-            && self.status_writers.is_empty()
-            && self.localities.is_empty()
-    }
-}
-
-/// The way to the desk.
-#[derive(Clone)]
-pub(super) struct Sender {
-    from: From,
-    inbox: mpsc::Sender<Message>,
-}
-
-impl Sender {
-    /// The same for one of the watches.
-    pub(super) fn at(&self, index: usize) -> Self {
-        Self { from: From { index, ..self.from.clone() }, inbox: self.inbox.clone() }
-    }
-
-    pub(super) fn from(&self) -> From {
-        self.from.clone()
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.inbox.is_closed()
-    }
-
-    /// False once nobody reads it any more.
-    pub(super) async fn message(&self, message: Message) -> bool {
-        self.inbox.send(message).await.is_ok()
-    }
-
-    pub(super) async fn send(&self, news: News) -> bool {
-        self.message(Message::News(self.from(), news)).await
-    }
-
-    pub(super) async fn settle(&self) {
-        self.message(Message::Settled(self.from())).await;
-    }
-}
 
 /// The latest of everything that was not told yet.
 #[derive(Default)]
@@ -328,6 +250,7 @@ impl Desk {
         match message {
             Message::News(from, news) => self.news(&from, news),
             Message::Settled(from) => self.settled(&from),
+            Message::Again(from) => self.heard_again(&from),
             Message::Secrets(names) => {
                 for name in &names {
                     self.members.values().for_each(|member| member.secret_changed(name));
@@ -566,6 +489,20 @@ impl Desk {
         if read && !std::mem::replace(&mut member.observed, true) {
             let object = Arc::new(Object::new(Fact::Member));
             self.pending.observations.insert(ObjectKey::observed_member(&name), Some(object));
+        }
+    }
+
+    /// The host speaks again. What it says of clusters is told although nothing of it may have changed meanwhile: it
+    /// overrules what was asked of this replica alone while the host was away.
+    fn heard_again(&mut self, from: &From) {
+        let watched = self.host.watches.get(from.index).filter(|_| from.member.is_none());
+        if watched.is_none_or(|watched| watched.kind != Kind::Cluster) {
+            return;
+        }
+        for written in self.written.values() {
+            if let Some(told) = &written.told {
+                self.pending.observations.insert(written.key.clone(), Some(Arc::clone(told)));
+            }
         }
     }
 

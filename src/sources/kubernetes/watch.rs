@@ -271,12 +271,14 @@ impl Place {
         }
     }
 
-    /// Everything works.
-    fn succeeded(&mut self, cluster_kind: &str) {
+    /// Everything works; true if something did not before.
+    fn succeeded(&mut self, cluster_kind: &str) -> bool {
         (self.faults, self.misses) = (0, 0);
-        if self.logged.take().is_some() {
+        let again = self.logged.take().is_some();
+        if again {
             tracing::info!(kind = cluster_kind, "is watched again");
         }
+        again
     }
 }
 
@@ -450,8 +452,8 @@ impl<S: Sink> Reader<'_, S> {
         }
         if result.is_ok() {
             self.meter.heard(events, now());
-            if place.version.is_some() {
-                place.succeeded(&self.resource.name);
+            if place.version.is_some() && place.succeeded(&self.resource.name) {
+                self.sender.again().await;
             }
         }
         if stream.partial.len() > MAX_EVENT { Err(Fault::TooLarge) } else { result }
@@ -462,7 +464,9 @@ impl<S: Sink> Reader<'_, S> {
         self.sink.flush().await;
         (place.version, place.proven, place.unpaged) = (Some(version), true, false);
         self.meter.synced(&self.resource.choices[place.choice].path, now());
-        place.succeeded(&self.resource.name);
+        if place.succeeded(&self.resource.name) {
+            self.sender.again().await;
+        }
         // Also where the desk waits no more: that a kind could not be read was told in the same way.
         place.settled = true;
         self.sender.settle().await;

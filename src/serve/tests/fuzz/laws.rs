@@ -28,6 +28,11 @@ pub(crate) fn is_silence(request: &[u8]) -> bool {
     request.len() < 12 || request[2] & 0x80 != 0
 }
 
+/// True if a server that believes the counts of the header finds a signature at the end.
+pub(crate) fn is_signed(request: &[u8]) -> bool {
+    Asked::read(request).signed
+}
+
 /// Holds one answer against its request.
 pub(crate) fn check(exchange: &Exchange, options: &ListenerOptions, apexes: &[Vec<u8>], reply: &Reply<'_>) {
     let Exchange { request, transport, .. } = exchange;

@@ -83,7 +83,10 @@ fn check_transfer(exchange: &Exchange, transfer: &mut Transfer) {
         if !laws::has_subnet_without_family(&message, &read) {
             hickory_proto::op::Message::from_vec(&message).expect("a message that a foreign parser reads");
         }
-        if let (0, Some(check)) = (messages, &exchange.check) {
+        // A signature behind what the counts tell of is none.
+        if let (0, Some(check)) = (messages, &exchange.check)
+            && laws::is_signed(&exchange.request)
+        {
             assert_eq!(check.check(&message, NOW), Ok(()), "the signature of the first message");
         }
         let types: Vec<u16> = read.answers.iter().map(|record| record.record_type).collect();

@@ -3,7 +3,7 @@
 use mcdns_api::{StandingKey, StandingKind, standing::digest};
 use mcdns_core::model::{Fact, Kind, LoadBalancerItem, ObjectKey};
 use serde_json::{Value, json};
-use support::api_server::{ApiServer, host_resources};
+use support::api_server::{ApiServer, Fault, host_resources};
 
 use crate::world::{SYSTEM, World, cluster};
 
@@ -121,4 +121,30 @@ async fn secrets_are_watched_by_name_and_read_one_by_one() {
     let secret_objects =
         view.objects.keys().filter(|key| key.kind == Kind::Member && key.name.contains("token")).count();
     assert_eq!(secret_objects, 0);
+}
+
+#[tokio::test]
+async fn a_host_that_is_heard_again_repeats_its_clusters_and_nothing_else() {
+    let world = World::new(&["us"]);
+    let mut view = world.observe();
+    view.next().await;
+    let us = ObjectKey::host(Kind::Cluster, SYSTEM, "us");
+    view.until("the cluster is known", |view| view.has(&us)).await;
+    view.report("its probe has ended", |report| {
+        report.members.values().all(|member| member.health.as_ref().is_some_and(|health| health.outcome.is_some()))
+    })
+    .await;
+    while view.batches.try_recv().is_ok() {}
+    world.host.fail("/", Fault::Status(503));
+    world.host.cut_watches();
+    view.report("the host is away", |report| report.host.kinds.iter().all(|kind| kind.error.is_some())).await;
+    view.objects.clear();
+    world.host.mend();
+    view.report("it is back", |report| {
+        world.host.bookmark();
+        report.host.kinds.iter().all(|kind| kind.error.is_none())
+    })
+    .await;
+    view.until("the cluster is told again", |view| view.has(&us)).await;
+    assert_eq!(view.objects.keys().collect::<Vec<_>>(), [&us]);
 }
