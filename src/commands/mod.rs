@@ -150,6 +150,13 @@ fn core_options(settings: &Settings) -> (core_records::Options, Vec<Finding>) {
             static_zone: static_zone.map(Arc::new),
         });
     }
+    // A zone that external-dns writes into is one, also where nobody else speaks of it.
+    for apex in &settings.webhook.zones.value {
+        if zones.iter().all(|zone| zone.apex != *apex) {
+            let (name_servers, soa) = (Vec::new(), core_records::SoaOptions::default());
+            zones.push(core_records::ZoneOptions { apex: apex.clone(), name_servers, soa, static_zone: None });
+        }
+    }
     let options = core_records::Options {
         system_namespace: settings.system_namespace.value.as_str().into(),
         grace_seconds: i64::try_from(settings.grace.value.as_secs()).unwrap_or(i64::MAX),

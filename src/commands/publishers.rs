@@ -42,6 +42,7 @@ fn publisher(settings: &DestinationSettings, manager: &ManagerId) -> Result<Arc<
         "route53" => {
             mcdns_route53::publisher(&settings.name, &settings.zones, manager, &settings.provider.value)
         }
+        "webhook" => mcdns_webhook::publisher(&settings.name, &settings.zones, manager, &settings.provider.value),
         word => Err(format!("the provider {word} is not available in this version")),
     }
 }

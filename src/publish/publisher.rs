@@ -40,6 +40,14 @@ pub trait Publisher: Send + Sync + 'static {
     /// What the capabilities rule out was taken out of `wanted` before (see [`Capabilities::fit`]).
     fn translate(&self, wanted: &WantedName) -> Result<Group, Unpublishable>;
 
+    /// Asks the system for its form of these names, where only the system knows it; [`translate`](Self::translate)
+    /// then says that. Called before names are planned for, with what the capabilities leave of them. Names that were
+    /// not asked about are translated all the same.
+    fn prepare<'a>(&'a self, apex: &'a OwnerName, wanted: &'a [WantedName]) -> BoxFuture<'a, Result<(), PublishError>> {
+        let _ = (apex, wanted);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Apexes of the zones that can be written there, as far as the system can tell; for `plan` and for findings.
     fn zones(&self) -> BoxFuture<'_, Result<Vec<OwnerName>, PublishError>>;
 

@@ -193,7 +193,7 @@ impl PublishedZone {
     /// The zone cannot be read.
     pub async fn preview(&self, source: &dyn WantedSource, now: Timestamp) -> Result<Plan, PublishError> {
         let current = self.publisher.read(&self.apex).await?.of(&self.apex);
-        let (desired, known) = self.desired_zone(source);
+        let (desired, known) = self.desired_zone(source).await?;
         let plan = plan(self.publisher.name(), &self.apex, &current, &desired, self.options);
         Ok(self.guarded(&mut self.guard.clone(), self.quarantined(plan, now), &current, known, now))
     }
@@ -209,44 +209,43 @@ impl PublishedZone {
         }
         let scope = if self.current.is_none() { Scope::Zone } else { scope };
         if let Err(error) = self.read(&scope).await {
-            let again = match scope {
-                Scope::Names(names) => names,
-                Scope::Zone => BTreeSet::new(),
-            };
-            return Step { error: Some(error), again, ..Step::default() };
+            return failed(error, scope);
         }
         let Some(current) = self.current.take() else { return Step::default() };
-        let (plan, scope) = self.planned(source, scope, &current, now);
+        let planned = self.planned(source, &scope, &current, now).await;
         self.current = Some(current);
-        self.carry_out(plan, &scope, now).await
+        match planned {
+            Ok((plan, scope)) => self.carry_out(plan, &scope, now).await,
+            Err(error) => failed(error, scope),
+        }
     }
 
     /// The guarded plan. Where something would be held, the whole zone is looked at, so that one checksum stands for
     /// all that waits.
-    fn planned(
+    async fn planned(
         &mut self,
         source: &dyn WantedSource,
-        scope: Scope,
+        scope: &Scope,
         current: &CurrentZone,
         now: Timestamp,
-    ) -> (Plan, Scope) {
-        if let Scope::Names(names) = &scope {
-            let (desired, known) = self.desired(source, names);
+    ) -> Result<(Plan, Scope), PublishError> {
+        if let Scope::Names(names) = scope {
+            let (desired, known) = self.desired(source, names).await?;
             let plan = plan_names(self.publisher.name(), &self.apex, current, &desired, names, self.options);
             let mut guard = self.guard.clone();
             let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, known, now);
             if plan.held.is_empty() {
                 self.guard = guard;
-                return (plan, scope);
+                return Ok((plan, scope.clone()));
             }
         }
-        let (desired, known) = self.desired_zone(source);
+        let (desired, known) = self.desired_zone(source).await?;
         self.quarantine.retain(|owner, _| desired.contains_key(owner) || current.names.contains_key(owner));
         let plan = plan(self.publisher.name(), &self.apex, current, &desired, self.options);
         let mut guard = self.guard.clone();
         let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, known, now);
         self.guard = guard;
-        (plan, Scope::Zone)
+        Ok((plan, Scope::Zone))
     }
 
     /// Applies exactly what has this checksum: the plan; with `force` also one held part of it, or the plan with all that
@@ -316,36 +315,46 @@ impl PublishedZone {
         Ok(())
     }
 
-    fn desired_zone(&self, source: &dyn WantedSource) -> (BTreeMap<OwnerName, Desired>, bool) {
+    async fn desired_zone(
+        &self,
+        source: &dyn WantedSource,
+    ) -> Result<(BTreeMap<OwnerName, Desired>, bool), PublishError> {
         let wanted = source.wanted_names(&self.apex);
         let known = wanted.is_some();
-        (wanted.into_iter().flatten().filter_map(|wanted| self.translate(wanted)).collect(), known)
+        Ok((self.translated(wanted.unwrap_or_default()).await?, known))
     }
 
-    fn desired(&self, source: &dyn WantedSource, names: &BTreeSet<OwnerName>) -> (BTreeMap<OwnerName, Desired>, bool) {
-        let mut known = true;
-        let mut desired = BTreeMap::new();
-        for name in names {
-            match source.wanted_name(&self.apex, name) {
-                Some(wanted) => desired.extend(wanted.and_then(|wanted| self.translate(wanted))),
-                None => known = false,
+    async fn desired(
+        &self,
+        source: &dyn WantedSource,
+        names: &BTreeSet<OwnerName>,
+    ) -> Result<(BTreeMap<OwnerName, Desired>, bool), PublishError> {
+        let asked: Vec<_> = names.iter().map(|name| source.wanted_name(&self.apex, name)).collect();
+        let known = asked.iter().all(Option::is_some);
+        Ok((self.translated(asked.into_iter().flatten().flatten().collect()).await?, known))
+    }
+
+    /// What is wanted in the publisher's form.
+    async fn translated(&self, wanted: Vec<WantedName>) -> Result<BTreeMap<OwnerName, Desired>, PublishError> {
+        let (mut desired, mut fitting) = (BTreeMap::new(), Vec::with_capacity(wanted.len()));
+        for wanted in wanted {
+            let owner = wanted.owner.clone();
+            match self.publisher.capabilities().fit(wanted) {
+                Ok(fitted) => fitting.extend(fitted),
+                Err(why) => {
+                    desired.insert(owner, Desired::Unpublishable(why.0));
+                }
             }
         }
-        (desired, known)
-    }
-
-    fn translate(&self, wanted: WantedName) -> Option<(OwnerName, Desired)> {
-        let owner = wanted.owner.clone();
-        let reason = wanted.reason.clone();
-        let fitted = match self.publisher.capabilities().fit(wanted) {
-            Ok(fitted) => fitted?,
-            Err(why) => return Some((owner, Desired::Unpublishable(why.0))),
-        };
-        let desired = match self.publisher.translate(&fitted) {
-            Ok(group) => Desired::Group { group, reason },
-            Err(why) => Desired::Unpublishable(why.0),
-        };
-        Some((owner, desired))
+        self.publisher.prepare(&self.apex, &fitting).await?;
+        desired.extend(fitting.into_iter().map(|wanted| {
+            let translated = match self.publisher.translate(&wanted) {
+                Ok(group) => Desired::Group { group, reason: wanted.reason },
+                Err(why) => Desired::Unpublishable(why.0),
+            };
+            (wanted.owner, translated)
+        }));
+        Ok(desired)
     }
 
     /// Takes out what was refused and waits.
@@ -421,6 +430,15 @@ impl PublishedZone {
             calls: applied.calls,
         }
     }
+}
+
+/// A step that came to nothing; the names it was about are looked at again.
+fn failed(error: PublishError, scope: Scope) -> Step {
+    let again = match scope {
+        Scope::Names(names) => names,
+        Scope::Zone => BTreeSet::new(),
+    };
+    Step { error: Some(error), again, ..Step::default() }
 }
 
 /// The standing report with what a look at some names found in place of what it said of them.

@@ -22,6 +22,7 @@ mod server;
 mod skydns;
 mod transfer;
 mod tree;
+mod webhook;
 mod zones;
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub use publish::{DestinationSettings, PROVIDERS, ProviderSection, PublishSettin
 pub use server::{DnstapSettings, ServerSettings, UserSettings};
 pub use skydns::SkyDnsSettings;
 pub use transfer::TransferSettings;
+pub use webhook::WebhookSettings;
 pub use zones::ZoneSettings;
 
 /// The version of the settings file that is read.
@@ -109,8 +111,12 @@ pub struct Settings {
     pub status_entries: Setting<StatusEntries>,
     /// `dnsEndpoints.groups`: API groups that DNSEndpoints are written in.
     pub dns_endpoint_groups: Setting<Vec<String>>,
+    /// `dnsEndpoints.read`: API groups that DNSEndpoints of others are read from, beside those.
+    pub dns_endpoint_reads: Setting<Vec<String>>,
     /// `publish`: where the records go.
     pub publish: Setting<PublishSettings>,
+    /// `webhook`: what external-dns publishes into us.
+    pub webhook: WebhookSettings,
     /// `admin.listen`: health, readiness, metrics.
     pub admin: Setting<SocketAddr>,
     /// `history`: how much of the past is kept.
@@ -221,6 +227,17 @@ impl Settings {
         }
     }
 
+    /// API groups that DNSEndpoints are read from: our own, those that they are written in, and those that are named.
+    pub fn endpoint_groups(&self) -> Vec<String> {
+        let mut groups = vec!["multiclusterdns.kubefed.io".to_owned()];
+        for group in self.dns_endpoint_groups.value.iter().chain(&self.dns_endpoint_reads.value) {
+            if !groups.contains(group) {
+                groups.push(group.clone());
+            }
+        }
+        groups
+    }
+
     /// Addresses of `ns1` of zones where nothing else names them: `serve.advertise`, else the listeners'
     /// without wildcards. May be empty.
     pub fn advertised(&self) -> Vec<IpAddr> {
@@ -276,6 +293,7 @@ impl Settings {
         keep(&mut changed, "sources.hosts", &mut self.hosts, &running.hosts);
         keep_kubernetes(&mut changed, &mut self.kubernetes, &running.kubernetes);
         self.skydns.keep(&running.skydns, &mut changed);
+        self.webhook.keep(&running.webhook, &mut changed);
         keep(&mut changed, "serve.listen", &mut self.listen, &running.listen);
         keep(&mut changed, "serve.queryLog", &mut self.server.query_log, &running.server.query_log);
         keep(&mut changed, "serve.dnstap", &mut self.server.dnstap, &running.server.dnstap);
@@ -336,12 +354,13 @@ impl Settings {
         );
         let listen = listeners::read(layers, &flags.listen);
         let server = server::read(layers);
-        let found = keys::read(layers);
+        let mut found = keys::read(layers);
         let transfer = transfer::read_default(layers, &found.names);
         let notify_sources = transfer::read_sources(layers);
         let transfer_limits = transfer::read_limits(layers);
         let zones = zones::read(layers, &found.names);
         let publish = publish::read(layers);
+        let webhook = webhook::read(layers, &mut found.warnings);
         let member_selector = selector::read(layers);
         let empty_levels = layers.value(
             "emptyLevels",
@@ -361,6 +380,14 @@ impl Settings {
             "dnsEndpoints.groups",
             None,
             vec!["multiclusterdns.kubefed.io".to_owned()],
+            parse::not_empty,
+            |layers, file, node, path| Some(layers.parse_node(file, node, path, parse::not_empty)?.value),
+            Clone::clone,
+        );
+        let dns_endpoint_reads = layers.values(
+            "dnsEndpoints.read",
+            None,
+            Vec::new(),
             parse::not_empty,
             |layers, file, node, path| Some(layers.parse_node(file, node, path, parse::not_empty)?.value),
             Clone::clone,
@@ -407,7 +434,9 @@ impl Settings {
             empty_levels,
             status_entries,
             dns_endpoint_groups,
+            dns_endpoint_reads,
             publish,
+            webhook,
             admin,
             history,
             log_format,

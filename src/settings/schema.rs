@@ -20,11 +20,9 @@ enum Shape {
     Maps(&'static [(&'static str, Shape)]),
     /// A mapping with any keys.
     Free,
-    /// Documented for later versions, and not available in this one.
-    Later,
 }
 
-use Shape::{Free, Later, Listeners, Map, Maps, Value, Values};
+use Shape::{Free, Listeners, Map, Maps, Value, Values};
 
 const TOP: Shape = Map(&[
     ("version", Value),
@@ -139,7 +137,7 @@ const TOP: Shape = Map(&[
     ("memberSelector", Map(&[("matchLabels", Free), ("matchExpressions", Maps(EXPRESSION))])),
     ("emptyLevels", Value),
     ("statusEntries", Value),
-    ("dnsEndpoints", Map(&[("groups", Values)])),
+    ("dnsEndpoints", Map(&[("groups", Values), ("read", Values)])),
     (
         "publish",
         Map(&[
@@ -160,7 +158,7 @@ const TOP: Shape = Map(&[
             ),
         ]),
     ),
-    ("webhook", Later),
+    ("webhook", Map(&[("listen", Value), ("zones", Values), ("emptying", Value)])),
     ("admin", Map(&[("listen", Value)])),
     ("history", Map(&[("changes", Value), ("memory", Value), ("disk", Value)])),
     ("log", Map(&[("format", Value), ("level", Value)])),
@@ -211,12 +209,6 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn check(&mut self, node: &Node, shape: &Shape, path: &str) {
         match (shape, &node.content) {
-            (Later, _) => self.refuse(
-                node,
-                path,
-                "is known, but not available in this version".to_owned(),
-                Some("take it out".to_owned()),
-            ),
             (_, Content::Nothing) | (Value | Values | Listeners(_), Content::Scalar(_)) | (Free, Content::Map(_)) => {}
             (Values, Content::List(items)) => {
                 for (index, item) in items.iter().enumerate() {
@@ -256,12 +248,6 @@ impl Checker<'_> {
         for (key, value) in entries {
             let path = if path.is_empty() { key.text.clone() } else { format!("{path}.{}", key.text) };
             match keys.iter().find(|(name, _)| *name == key.text) {
-                Some((_, Later)) => self.refuse_key(
-                    key,
-                    &path,
-                    "is known, but not available in this version",
-                    "take it out; nothing would act on it".to_owned(),
-                ),
                 Some((_, shape)) => self.check(value, shape, &path),
                 None => {
                     let names = || keys.iter().map(|(name, _)| *name);
@@ -295,7 +281,6 @@ impl Shape {
             Values => "a list of values",
             Listeners(_) | Maps(_) => "a list",
             Map(_) | Free => "a mapping",
-            Later => "nothing",
         }
     }
 }

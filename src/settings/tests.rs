@@ -65,6 +65,10 @@ fn plain(text: &str) -> Result<Settings, String> {
     resolve(text, &[], &Flags::default())
 }
 
+fn settled(text: &str) -> Settings {
+    plain(text).expect("settings")
+}
+
 pub(super) fn refused(text: &str) -> String {
     plain(text).expect_err("refused")
 }
@@ -336,20 +340,32 @@ fn each_fault_names_its_place_and_what_would_be_right() {
 }
 
 #[test]
-fn every_documented_key_of_later_versions_is_refused_by_name() {
-    let text = "\
-version: 1
-sources:
-  kubernetes:
-    health: {grace: 60s}
-serve:
-  listen: [127.0.0.1:5300]
-webhook: {listen: 127.0.0.1:8889}
-";
-    let error = refused(text);
-    let path = "webhook";
-    assert!(error.contains(&format!(": {path}: is known, but not available in this version")), "{path}: {error}");
-    assert_eq!(error.matches("error[refused-setting]").count(), 1, "{error}");
+fn what_external_dns_publishes_needs_zones_and_belongs_on_a_loopback_address() {
+    let settings = settled("version: 1\nwebhook: {listen: 127.0.0.1:8889, zones: [example.net, Example.ORG.]}\n");
+    assert!(settings.webhook.is_on() && settings.warnings.is_empty());
+    let zones: Vec<String> = settings.webhook.zones.value.iter().map(ToString::to_string).collect();
+    assert_eq!(zones, ["example.net", "example.org"]);
+    assert!(!settled("version: 1\n").webhook.is_on());
+    let settings = settled("version: 1\nwebhook: {listen: 0.0.0.0:8889, zones: [example.net], emptying: allow}\n");
+    assert!(settings.webhook.may_empty.value);
+    assert!(
+        settings.warnings[0].to_string().contains("whoever reaches it writes the zones"),
+        "{:?}",
+        settings.warnings
+    );
+    assert!(
+        refused("version: 1\nwebhook: {listen: 127.0.0.1:8889}\n").contains("webhook.zones: is missing beside listen")
+    );
+    assert!(refused("version: 1\nwebhook: {zones: [example.net], emptying: no}\n").contains("webhook.emptying"));
+}
+
+#[test]
+fn endpoints_are_read_from_our_own_group_and_those_that_are_named() {
+    let groups = |text: &str| settled(text).endpoint_groups();
+    assert_eq!(groups("version: 1\n"), ["multiclusterdns.kubefed.io"]);
+    let both = ["multiclusterdns.kubefed.io", "externaldns.k8s.io"];
+    assert_eq!(groups("version: 1\ndnsEndpoints: {groups: [externaldns.k8s.io]}\n"), both);
+    assert_eq!(groups("version: 1\ndnsEndpoints: {read: [externaldns.k8s.io]}\n"), both);
 }
 
 #[test]

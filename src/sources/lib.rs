@@ -3,7 +3,8 @@
 //! ```text
 //!   directory ── files of Kubernetes objects ──┐
 //!   hosts ────── a hosts(5) file ──────────────┼──► Observation, Finding ──► core
-//!   resolver ─── the system's resolvers ───────┘
+//!   resolver ─── the system's resolvers ───────┤
+//!   webhook ──── what external-dns sends ──────┘    (kept by somebody else first)
 //!   skydns ───── keys in etcd ─────────────────► zones that are answered from them
 //! ```
 //!
@@ -18,5 +19,6 @@ pub mod objects;
 pub mod resolution;
 pub mod resolver;
 pub mod skydns;
+pub mod webhook;
 
 mod topology;

@@ -20,7 +20,7 @@ use mcdns_control::{
     Desired, Leadership, LeaseHandle, LeaseOptions, Notice, RecordObjects, Regarding, domain_conditions, events,
     held_members, lease, record_objects,
     tokens::{self, SecretRef},
-    writer::{self, PublishedZone, Urgency, WriterHandle, WriterOptions},
+    writer::{self, KeptEndpoints, PublishedZone, Urgency, WriterHandle, WriterOptions},
 };
 use mcdns_core::{
     check::{Finding, FindingCode, Severity},
@@ -105,7 +105,7 @@ impl Host {
                 success_threshold: kubernetes.success_threshold.value,
             },
             host_only: kubernetes.host_only.value,
-            endpoint_groups: settings.dns_endpoint_groups.value.clone(),
+            endpoint_groups: settings.endpoint_groups(),
         };
         let system_namespace = options.system_namespace.clone();
         let mut source = Kubernetes::new(client.clone(), options);
@@ -228,6 +228,12 @@ impl Host {
                 });
             }
         }
+    }
+
+    /// What keeps what comes in by webhook; none where nothing is ever written.
+    pub(super) fn kept_endpoints(&self) -> Option<KeptEndpoints> {
+        let Writing { leadership, .. } = self.writing.as_ref()?;
+        Some(KeptEndpoints::new(self.client.clone(), leadership.clone(), &self.system_namespace))
     }
 
     /// Who writes; none where nobody does.
@@ -381,7 +387,10 @@ fn regarding(object: &str, code: FindingCode) -> Option<Regarding> {
     // What stands in a member cannot have an Event in the host.
     let (namespace, name) = name.split_once('/').filter(|(_, name)| !name.contains(' '))?;
     let of_record = matches!(code, FindingCode::WrongObject | FindingCode::UnknownVersion);
+    let (kind, group) = kind.split_once('.').map_or((kind, None), |(kind, group)| (kind, Some(group)));
     let api_version = match kind {
+        "DNSEndpoint" if group == Some("externaldns.k8s.io") => "externaldns.k8s.io/v1alpha1",
+        "DNSEndpoint" if group.is_some() => return None,
         "ServiceDNSRecord" | "IngressDNSRecord" if !of_record => return None,
         // Its conditions say why and what to do, and are told when they change.
         "KubeFedCluster" if code == FindingCode::ClusterUnready => return None,

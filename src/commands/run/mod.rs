@@ -4,6 +4,7 @@
 //!   directory thread, or tasks of Kubernetes ──► ┐
 //!   hosts thread, or resolver task ────────────► ├─ channels ─► observe ─► answers at once, history, state
 //!   end of a grace, SIGHUP ────────────────────► ┘                 └─────► host: statuses, DNSEndpoints, serials
+//!   external-dns (webhook) ────────────────────► ┘
 //!   keys of SkyDNS (etcd) ─────────────────────────► zones beside those that are computed
 //! ```
 
@@ -12,6 +13,7 @@ mod host;
 mod publishing;
 mod running;
 mod skydns;
+mod webhook;
 
 use std::{
     collections::BTreeSet,
@@ -53,6 +55,7 @@ use host::Host;
 use publishing::Publishers;
 use running::{Running, watched};
 use skydns::SkyDns;
+use webhook::Webhook;
 
 /// How many batches may wait to be taken in.
 const WAITING: usize = 64;
@@ -77,7 +80,11 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         federation.share();
     }
     let known = recover(&mut federation, &settings)?;
-    let (resolved, objects): (Vec<_>, Vec<_>) = known.into_iter().partition(|(key, _)| is_resolved(key));
+    let (resolved, mut objects): (Vec<_>, Vec<_>) = known.into_iter().partition(|(key, _)| is_resolved(key));
+    if settings.webhook.is_on() {
+        // No other source has these; without the setting, the one that reads would say that they are gone.
+        objects.retain(|(key, _)| !webhook::is_kept_here(key));
+    }
     let something_known = !objects.is_empty();
 
     let progress = output.progress("reading the federation directory");
@@ -131,6 +138,8 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         host.start(&settings, &federation, &admin);
     }
 
+    let (kept_sender, mut kept) = mpsc::channel(WAITING);
+    let webhook = Webhook::open(&settings, &federation, host.as_ref(), &admin, kept_sender).await?;
     let zone_files = watched(&settings);
     let (told, tell_at) = (BTreeSet::new(), None);
     let mut running = Running {
@@ -141,6 +150,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         hosts,
         host,
         skydns,
+        webhook,
         publishers,
         zone_findings,
         zone_files,
@@ -172,6 +182,8 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
             Some(batch) = kubernetes_batches.recv(), if observes => running.take_kubernetes(batch)?,
             () = Running::host_changed(&mut running.host) => running.look_at_host(),
             () = SkyDns::changed(&mut running.skydns) => running.take_skydns(),
+            Some(what) = kept.recv(), if observes => running.take_kept(what)?,
+            () = Webhook::changed(&mut running.webhook) => running.tell_sources(),
             () = running.publishers.changed() => {}
             Some(batch) = hosts_batches.recv(), if observes => running.take_hosts(batch)?,
             Some(batch) = observations.recv(), if observes => running.take(&batch)?,

@@ -18,7 +18,12 @@ use mcdns_sources::{directory::Batch, kubernetes, resolver::Wanted};
 use mcdns_state::StateDirectory;
 use tokio::sync::watch;
 
-use super::{host::Host, publishing::Publishers, skydns::SkyDns};
+use super::{
+    host::Host,
+    publishing::Publishers,
+    skydns::SkyDns,
+    webhook::{Kept, Webhook},
+};
 use crate::{
     admin::{Admin, Sources, publish_metrics::collect_publishers},
     commands::{
@@ -46,6 +51,8 @@ pub(super) struct Running {
     pub(super) host: Option<Host>,
     /// Keys in etcd, where some are answered from.
     pub(super) skydns: Option<SkyDns>,
+    /// What external-dns publishes into us, where it may.
+    pub(super) webhook: Option<Webhook>,
     /// Who takes the records to other systems.
     pub(super) publishers: Publishers,
     pub(super) zone_findings: Vec<Finding>,
@@ -146,6 +153,16 @@ impl Running {
             self.tell_sources();
         }
         self.publish();
+        Ok(())
+    }
+
+    /// Takes in what external-dns published, and says so when it is served.
+    pub(super) fn take_kept(&mut self, kept: Kept) -> Result<()> {
+        for part in &kept.parts {
+            self.take(part)?;
+        }
+        // Whoever waited may have given up.
+        let _ = kept.done.send(());
         Ok(())
     }
 
@@ -342,6 +359,7 @@ impl Running {
             stale.extend(skydns.stale());
             of_keys = skydns.findings();
         }
+        let of_webhook = self.webhook.as_ref().map(Webhook::findings).unwrap_or_default();
         let astray = self.federation().astray();
         stale.extend(astray.iter().map(|apex| {
             format!("{apex}: secondaries get an older generation, because this replica never had the published one")
@@ -354,6 +372,7 @@ impl Running {
             settings,
             &of_host,
             &of_keys,
+            &of_webhook,
             self.publishers.findings(),
         ];
         let findings = all.into_iter().flatten().cloned().collect();

@@ -25,12 +25,15 @@
 //!   for the record itself.
 //! * Two foreign writes to one object within a minute end ours, until it was quiet for ten.
 //!
+//! What comes in by webhook is kept beside all that, when it comes (`kept.rs`): whoever sends it waits for it.
+//!
 //! A DNSEndpoint is written before the status of its record, and records whose answers changed before those whose
 //! status alone did.
 
 mod cluster;
 mod domain;
 mod jobs;
+mod kept;
 mod ledger;
 mod pace;
 mod queue;
@@ -56,7 +59,7 @@ use tokio::{
 };
 
 use self::queue::Class;
-pub use self::report::WriterReport;
+pub use self::{kept::KeptEndpoints, report::WriterReport};
 use crate::{Desired, Leadership, Notice, Recorder};
 
 /// How the writer writes.

@@ -353,6 +353,20 @@ impl ObjectKey {
         Self { scope: Scope::Member(cluster.clone()), kind, namespace: namespace.into(), name: name.into() }
     }
 
+    /// Key of somebody else's RRsets that are told apart from those of the same namespace and name by where they come
+    /// from: an API group, or `webhook`. That stands behind an `@`, which no name in Kubernetes has.
+    pub fn foreign(namespace: &str, name: &str, family: &str) -> Self {
+        Self::host(Kind::ForeignRrsets, namespace, &format!("{name}@{family}"))
+    }
+
+    /// The name without where it comes from, and that; none for the group that names have been in from the beginning.
+    pub fn plain_name(&self) -> (&str, Option<&str>) {
+        match self.name.split_once('@').filter(|_| self.kind == Kind::ForeignRrsets) {
+            Some((name, family)) => (name, Some(family)),
+            None => (&self.name, None),
+        }
+    }
+
     /// Key that says that the member `cluster` is observed itself.
     pub fn observed_member(cluster: &ClusterName) -> Self {
         Self::member(cluster, Kind::Member, "", "")
@@ -397,11 +411,15 @@ impl Kind {
 
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, family) = self.plain_name();
         f.write_str(self.kind.as_str())?;
-        match (self.namespace.is_empty(), self.name.is_empty()) {
+        if let Some(family) = family {
+            write!(f, ".{family}")?;
+        }
+        match (self.namespace.is_empty(), name.is_empty()) {
             (true, true) => {}
-            (true, false) => write!(f, " {}", self.name)?,
-            (false, _) => write!(f, " {}/{}", self.namespace, self.name)?,
+            (true, false) => write!(f, " {name}")?,
+            (false, _) => write!(f, " {}/{name}", self.namespace)?,
         }
         match &self.scope {
             Scope::Member(cluster) if self.kind == Kind::Member => write!(f, " {cluster}"),

@@ -324,8 +324,7 @@ impl Engine {
         for touched in touched {
             match touched {
                 Touched::Record(key) => {
-                    let beside = Foreign::of_record(key.kind, &key.name);
-                    foreign.extend(self.model.foreign.contains_key(&beside).then_some(beside));
+                    foreign.extend(Foreign::of_record(&self.model.foreign, key.kind, &key.name));
                     records.insert(key.clone());
                 }
                 Touched::HostName(host) => records.extend(self.host_users.of(host).cloned()),

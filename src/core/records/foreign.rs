@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    DEFAULT_TTL,
+    DEFAULT_TTL, Engine,
     engine::Context,
     wire::{NameMap, address_rrsets},
 };
@@ -22,7 +22,9 @@ pub(super) type ForeignNames = BTreeMap<OwnerName, Vec<Rrset>>;
 impl Context<'_> {
     /// True if the DNSEndpoint is the output of one of our records, and so never input.
     pub(super) fn is_ours(&self, key: &NamespacedName) -> bool {
-        let named = |prefix: &str| key.name.strip_prefix(prefix).map(|name| NamespacedName::new(&key.namespace, name));
+        // The same in every API group that they are written in.
+        let plain = key.name.split_once('@').map_or(&*key.name, |(name, _)| name);
+        let named = |prefix: &str| plain.strip_prefix(prefix).map(|name| NamespacedName::new(&key.namespace, name));
         let service = named("service-").and_then(|name| self.model.services.get(&name));
         let ingress = named("ingress-").and_then(|name| self.model.ingresses.get(&name));
         service.is_some_and(|facts| facts.record.is_some()) || ingress.is_some_and(|facts| facts.record.is_some())
@@ -32,47 +34,85 @@ impl Context<'_> {
     pub(super) fn foreign_names(&self, key: &NamespacedName, object: &Object) -> (ForeignNames, Vec<Finding>) {
         let (mut names, mut findings) = (ForeignNames::new(), Vec::new());
         let Fact::ForeignRrsets(rrsets) = &object.fact else { return (names, findings) };
+        let about = ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name);
+        let mut wrong = |index: usize, why: String| {
+            let finding = Finding::new(FindingCode::ForeignRrset, why).about(&about);
+            findings.push(finding.field(format!("spec.endpoints[{index}]")).at_origin(object.origin.as_ref()));
+        };
+        let mut aliases: BTreeMap<OwnerName, usize> = BTreeMap::new();
         for (index, written) in rrsets.iter().enumerate() {
-            match self.foreign_rrset(written) {
-                Ok((owner, rrset)) => add(names.entry(owner).or_default(), rrset),
-                Err(why) => {
-                    let finding = Finding::new(FindingCode::ForeignRrset, why)
-                        .about(ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name))
-                        .field(format!("spec.endpoints[{index}]"));
-                    findings.push(finding.at_origin(object.origin.as_ref()));
+            match foreign_rrset(written, |owner| self.zones.by_apex(owner).is_some()) {
+                Ok((owner, rrset)) if rrset.record_type == RecordType::CNAME => {
+                    let known = names.entry(owner.clone()).or_default();
+                    let other = known.iter().find(|other| other.record_type == RecordType::CNAME);
+                    match other.map(|other| other.data() == rrset.data()) {
+                        Some(true) => {}
+                        Some(false) => wrong(index, format!("{owner} is a CNAME of something else already")),
+                        None => {
+                            known.push(rrset);
+                            aliases.insert(owner, index);
+                        }
+                    }
                 }
+                Ok((owner, rrset)) => add(names.entry(owner).or_default(), rrset),
+                Err(why) => wrong(index, why),
             }
         }
-        for rrsets in names.values_mut() {
+        for (owner, rrsets) in &mut names {
             // A or AAAA beats CNAME at one name, and a CNAME stands alone.
-            if rrsets.len() > 1 {
+            if let Some(index) = aliases.get(owner).filter(|_| rrsets.len() > 1) {
                 rrsets.retain(|rrset| rrset.record_type != RecordType::CNAME);
+                wrong(*index, format!("{owner} has other records, and a CNAME stands alone"));
             }
         }
         (names, findings)
     }
+}
 
-    fn foreign_rrset(&self, written: &ForeignRrset) -> Result<(OwnerName, Rrset), String> {
-        let plain = written.owner.strip_suffix('.').unwrap_or(&written.owner);
-        let owner = OwnerName::parse(plain).map_err(|error| format!("dnsName `{}`: {error}", written.owner))?;
-        let record_type: RecordType = written.record_type.parse().map_err(|error| format!("recordType {error}"))?;
-        let ttl = match Ttl::try_from(written.ttl) {
-            Ok(0) => DEFAULT_TTL,
-            Ok(ttl) if ttl <= i32::MAX.cast_unsigned() => ttl,
-            _ => return Err(format!("recordTTL {} is not between 0 and 2147483647", written.ttl)),
-        };
-        if let Some(why) = refused(record_type) {
-            return Err(format!("recordType {record_type} cannot come from a DNSEndpoint: {why}"));
-        }
-        if record_type == RecordType::CNAME && self.zones.by_apex(&owner).is_some() {
-            return Err("CNAME cannot be set at the apex of a zone from a DNSEndpoint".to_owned());
-        }
-        if written.targets.is_empty() {
-            return Err(format!("{owner} {record_type} has no targets"));
-        }
-        let data = written.targets.iter().map(|target| rdata(record_type, target)).collect::<Result<Vec<_>, _>>()?;
-        Ok((owner, Rrset::new(record_type, ttl, data)))
+impl Engine {
+    /// RRsets of others as they were observed, by object: what [`ObjectKey::foreign`] and DNSEndpoints say.
+    pub fn foreign_objects(&self) -> impl Iterator<Item = (&NamespacedName, &[ForeignRrset])> {
+        self.model.foreign.iter().filter_map(|(key, object)| match &object.fact {
+            Fact::ForeignRrsets(rrsets) => Some((key, &rrsets[..])),
+            _ => None,
+        })
     }
+}
+
+/// Reads one RRset as somebody else wrote it, as external-dns does (its CRD and its webhook have the same form). A name
+/// of which `is_apex` says so is that of a zone.
+///
+/// # Errors
+///
+/// It cannot be served, in words for a person.
+pub fn foreign_rrset(
+    written: &ForeignRrset,
+    is_apex: impl Fn(&OwnerName) -> bool,
+) -> Result<(OwnerName, Rrset), String> {
+    let plain = written.owner.strip_suffix('.').unwrap_or(&written.owner);
+    let owner = OwnerName::parse(plain).map_err(|error| format!("dnsName `{}`: {error}", written.owner))?;
+    let record_type: RecordType = written.record_type.parse().map_err(|error| format!("recordType {error}"))?;
+    // Not above 0 means unset.
+    let ttl = match Ttl::try_from(written.ttl.max(0)) {
+        Ok(0) => DEFAULT_TTL,
+        Ok(ttl) if ttl <= i32::MAX.cast_unsigned() => ttl,
+        _ => return Err(format!("recordTTL {} is above 2147483647", written.ttl)),
+    };
+    if let Some(why) = refused(record_type) {
+        return Err(format!("recordType {record_type} cannot come from a DNSEndpoint: {why}"));
+    }
+    if record_type == RecordType::CNAME && is_apex(&owner) {
+        return Err("CNAME cannot be set at the apex of a zone from a DNSEndpoint".to_owned());
+    }
+    if written.targets.is_empty() {
+        return Err(format!("{owner} {record_type} has no targets"));
+    }
+    let data = written.targets.iter().map(|target| rdata(record_type, target)).collect::<Result<Vec<_>, _>>()?;
+    let rrset = Rrset::new(record_type, ttl, data);
+    if record_type == RecordType::CNAME && rrset.data().len() > 1 {
+        return Err(format!("{owner} CNAME has several targets"));
+    }
+    Ok((owner, rrset))
 }
 
 /// Why RRsets of this type are not taken from others; none if they are. What stands at a name may not take away
@@ -186,12 +226,23 @@ impl Foreign {
         self.objects.keys().cloned().collect()
     }
 
-    /// DNSEndpoints of the record of this name, which stop being foreign when the record is there.
-    pub(super) fn of_record(kind: RecordKind, name: &NamespacedName) -> NamespacedName {
+    /// DNSEndpoints of the record of this name among those that are known, in whatever API group: they stop being
+    /// foreign when the record is there.
+    pub(super) fn of_record(
+        model: &BTreeMap<NamespacedName, Arc<Object>>,
+        kind: RecordKind,
+        name: &NamespacedName,
+    ) -> Vec<NamespacedName> {
         let prefix = match kind {
             RecordKind::Service => "service",
             RecordKind::Ingress => "ingress",
         };
-        NamespacedName { namespace: name.namespace.clone(), name: Arc::from(format!("{prefix}-{}", name.name)) }
+        let plain = format!("{prefix}-{}", name.name);
+        let marked = format!("{plain}@");
+        let named = |text: &str| NamespacedName::new(&name.namespace, text);
+        let in_groups = model.range(named(&marked)..).map(|(key, _)| key);
+        let in_groups = in_groups.take_while(|key| key.namespace == name.namespace && key.name.starts_with(&marked));
+        let first = model.get_key_value(&named(&plain)).map(|(key, _)| key);
+        first.into_iter().chain(in_groups).cloned().collect()
     }
 }

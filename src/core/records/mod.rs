@@ -46,6 +46,7 @@ pub use digest::{ZoneDigests, zone_digest};
 pub use endpoints::EndpointRrset;
 pub use engine::Engine;
 pub use explain::{ClusterExplanation, Explanation, RecordExplanation};
+pub use foreign::foreign_rrset;
 pub use hold::{Holds, RELEASE_ANNOTATION};
 pub use options::{
     DEFAULT_TTL, EmptyLevels, INFRASTRUCTURE_TTL, NameServer, Options, SoaOptions, StaticZone, StatusEntries,

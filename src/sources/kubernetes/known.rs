@@ -25,7 +25,7 @@ use super::{
     fault::Fault,
     host_status, member_spec,
     report::Meter,
-    resource::Choice,
+    resource::{Choice, EXTERNAL_DNS},
     standing,
 };
 use crate::objects::{Namespaces, One, read_one};
@@ -133,7 +133,12 @@ impl ObjectSink {
     }
 
     fn read(&mut self, text: &str) -> Result<One, Fault> {
-        read_one(text, self.kind, &self.scope, &mut self.namespaces).map_err(Fault::Garbage)
+        let mut one = read_one(text, self.kind, &self.scope, &mut self.namespaces).map_err(Fault::Garbage)?;
+        if self.standing == Some(StandingKind::ExternalDnsEndpoint) {
+            // Another group has objects of the same names.
+            one.key = ObjectKey::foreign(&one.key.namespace, &one.key.name, EXTERNAL_DNS);
+        }
+        Ok(one)
     }
 
     /// Notes what an object says now.

@@ -6,7 +6,7 @@ use mcdns_core::model::{Kind, LabelOperator, LabelSelector};
 /// Group of Domains and records, and of the DNSEndpoints that KubeFed wrote.
 const DNS: &str = "multiclusterdns.kubefed.io";
 /// Group of external-dns' own DNSEndpoints.
-const EXTERNAL_DNS: &str = "externaldns.k8s.io";
+pub(super) const EXTERNAL_DNS: &str = "externaldns.k8s.io";
 
 /// Something to watch in one cluster.
 #[derive(Debug, Clone)]

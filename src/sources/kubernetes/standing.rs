@@ -16,7 +16,7 @@ pub(super) fn is_foreign(kind: StandingKind, name: &str) -> bool {
 
 /// The key under which the writer knows an object.
 pub(super) fn key_of(kind: StandingKind, key: &ObjectKey) -> StandingKey {
-    StandingKey { kind, namespace: key.namespace.to_string(), name: key.name.to_string() }
+    StandingKey { kind, namespace: key.namespace.to_string(), name: key.plain_name().0.to_owned() }
 }
 
 /// What stands in an object that was read, and whether it is a DNSEndpoint made for a record; none if the text is no

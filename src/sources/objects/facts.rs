@@ -192,7 +192,7 @@ fn foreign_rrsets(object: wire::WithSpec<wire::EndpointSpec>) -> Fact {
         targets: item.targets.unwrap_or_default(),
         ttl: item.record_ttl.unwrap_or(0),
     };
-    Fact::ForeignRrsets(endpoints.into_iter().map(rrset).collect())
+    Fact::ForeignRrsets(endpoints.into_iter().flatten().map(rrset).collect())
 }
 
 fn load_balancer(status: Option<wire::BalancedStatus<'_>>) -> Vec<LoadBalancerItem> {

@@ -13,6 +13,13 @@ pub(super) struct Known {
     pub(super) kind: Kind,
 }
 
+impl Known {
+    /// What tells its objects apart from others of the same kind to us and the same name; none for most.
+    pub(super) fn family(&self) -> Option<&'static str> {
+        (self.group == EXTERNAL_DNS).then_some(self.group)
+    }
+}
+
 /// What an `apiVersion` and a `kind` are.
 pub(super) enum Recognised {
     /// A kind that is read.
@@ -24,6 +31,7 @@ pub(super) enum Recognised {
 }
 
 const DNS: &str = "multiclusterdns.kubefed.io";
+const EXTERNAL_DNS: &str = "externaldns.k8s.io";
 const CORE: &str = "core.kubefed.io";
 const TYPES: &str = "types.kubefed.io";
 
@@ -32,6 +40,7 @@ static KINDS: &[Known] = &[
     Known { group: DNS, name: "ServiceDNSRecord", versions: &["v1alpha1"], kind: Kind::ServiceRecord },
     Known { group: DNS, name: "IngressDNSRecord", versions: &["v1alpha1"], kind: Kind::IngressRecord },
     Known { group: DNS, name: "DNSEndpoint", versions: &["v1alpha1"], kind: Kind::ForeignRrsets },
+    Known { group: EXTERNAL_DNS, name: "DNSEndpoint", versions: &["v1alpha1"], kind: Kind::ForeignRrsets },
     Known { group: CORE, name: "KubeFedCluster", versions: &["v1beta1", "v1alpha1"], kind: Kind::Cluster },
     Known {
         group: CORE,

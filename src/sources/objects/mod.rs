@@ -275,7 +275,7 @@ impl Reader<'_> {
             Recognised::OtherVersion(known, readable) => {
                 let meta = metadata.and_then(|node| node.read::<wire::Meta<'_>>("metadata").ok()).unwrap_or_default();
                 if self.belongs(known) && self.counts(known, &meta) {
-                    let key = self.key(known.kind, &meta);
+                    let key = self.key(known, &meta);
                     let message = format!("version {} is not read", shorten(api_version));
                     let finding = Finding::new(FindingCode::UnknownVersion, message)
                         .at(self.context.file, line, 0)
@@ -302,7 +302,7 @@ impl Reader<'_> {
         if !self.belongs(known) {
             return self.misplaced(known, &meta, line);
         }
-        let key = self.key(known.kind, &meta);
+        let key = self.key(known, &meta);
         if key.name.is_empty() {
             return self.wrong(kind, line, FieldError::missing("metadata.name"));
         }
@@ -368,7 +368,7 @@ impl Reader<'_> {
     }
 
     fn misplaced(&mut self, known: &Known, meta: &wire::Meta<'_>, line: u32) {
-        let key = self.key(known.kind, meta);
+        let key = self.key(known, meta);
         let (message, help) = if is_host_kind(known.kind) {
             ("is an object of the host cluster, not of a member", "move it to a file under host/")
         } else {
@@ -379,7 +379,8 @@ impl Reader<'_> {
         self.content.findings.push(finding);
     }
 
-    fn key(&mut self, kind: Kind, meta: &wire::Meta<'_>) -> ObjectKey {
+    fn key(&mut self, known: &Known, meta: &wire::Meta<'_>) -> ObjectKey {
+        let kind = known.kind;
         let name = meta.name.as_ref().map_or("", wire::Text::as_str);
         let namespace = meta.namespace.as_ref().map_or("", wire::Text::as_str);
         let namespace = match (kind, namespace) {
@@ -390,6 +391,9 @@ impl Reader<'_> {
         let shared = self.namespaces.get(namespace).cloned().unwrap_or_else(|| Arc::from(namespace));
         self.namespaces.insert(shared.clone());
         let namespace = shared;
+        if let Some(family) = known.family().filter(|_| !name.is_empty()) {
+            return ObjectKey { scope: self.context.scope.clone(), ..ObjectKey::foreign(&namespace, name, family) };
+        }
         ObjectKey { scope: self.context.scope.clone(), kind, namespace, name: name.into() }
     }
 

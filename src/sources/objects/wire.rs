@@ -273,7 +273,7 @@ pub(super) struct IngressRecordSpec {
 /// `spec` of a DNSEndpoint.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct EndpointSpec {
-    pub(super) endpoints: Option<Vec<EndpointItem>>,
+    pub(super) endpoints: Option<Vec<Option<EndpointItem>>>,
 }
 
 /// One item of `spec.endpoints` of a DNSEndpoint.
