@@ -76,8 +76,9 @@ pub(super) async fn change(report: &mut Report) -> anyhow::Result<()> {
     let leads: Arc<dyn Leadership> = Arc::new(leads);
     let (guard, timing) = (GuardOptions { percent: 100, ..GuardOptions::default() }, Timing::default());
     let publishing = Publishing::start(vec![destination], &manager()?, &with, &leads, guard, timing);
+    let mut changes = publishing.changes();
     while !publishing.reports().iter().all(|zone| zone.in_sync) {
-        tokio::time::timeout(6 * DEADLINE, publishing.report_changed()).await.context("nothing is published")?;
+        tokio::time::timeout(6 * DEADLINE, changes.changed()).await.context("nothing is published")?;
     }
     progress(format_args!("2,002 names are published; {CHANGES} changes"));
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
