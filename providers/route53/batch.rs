@@ -204,10 +204,10 @@ fn sets<'a>(
     let stays = |set: &RecordSet, other: Option<&Group>| {
         !whole && other.is_some_and(|other| other.sets().iter().any(|known| known == set))
     };
-    for group in before {
+    if let Some(group) = before {
         gone.extend(group.sets().iter().filter(|set| !stays(set, after)).map(|set| (group.owner(), set)));
     }
-    for group in after {
+    if let Some(group) = after {
         new.extend(group.sets().iter().filter(|set| !stays(set, before)).map(|set| (group.owner(), set)));
     }
 }

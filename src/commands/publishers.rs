@@ -38,9 +38,7 @@ fn publisher(settings: &DestinationSettings, manager: &ManagerId) -> Result<Arc<
             let store = Store::new(settings.zones.iter().cloned());
             Ok(Arc::new(Memory::new(&settings.name, manager.clone(), store)))
         }
-        "route53" => {
-            mcdns_route53::publisher(&settings.name, &settings.zones, manager, &settings.provider.value)
-        }
+        "route53" => mcdns_route53::publisher(&settings.name, &settings.zones, manager, &settings.provider.value),
         word => Err(format!("the provider {word} is not available in this version")),
     }
 }
