@@ -273,6 +273,23 @@ fn writer_report() -> WriterReport {
 }
 
 #[test]
+fn the_permissions_at_aws_are_those_of_the_policy_on_file() {
+    let text = read(&page("eks.md"));
+    let policy = read(&top().join("deploy/aws/route53-policy.json"));
+    let policy: serde_json::Value = serde_json::from_str(&policy).expect("JSON");
+    let statements = policy["Statement"].as_array().expect("statements").iter();
+    let actions = statements.flat_map(|statement| statement["Action"].as_array().expect("actions"));
+    let allowed: BTreeSet<String> = actions.map(|action| action.as_str().expect("an action").to_owned()).collect();
+    let told = first_cells(&text).into_iter().filter(|cell| cell.starts_with("route53:"));
+    assert_eq!(told.collect::<BTreeSet<_>>(), allowed);
+    for trust in ["trust-pod-identity.json", "trust-service-account.json"] {
+        let json: serde_json::Value = serde_json::from_str(&read(&top().join("deploy/aws").join(trust))).expect("JSON");
+        assert_eq!(json["Statement"][0]["Effect"], "Allow", "{trust}");
+        assert!(text.contains(trust), "{trust}");
+    }
+}
+
+#[test]
 fn every_link_between_pages_leads_somewhere() {
     let mut pages = vec![top().join("README.md")];
     for folder in [page(""), page("decisions")] {

@@ -1,4 +1,5 @@
-//! The programs that tests run and Debian has too old or not at all: an API server, `kubectl`, `helm` and CoreDNS. They are built with Go from pinned sources and kept in the user's cache folder, so that only the first run
+//! The programs that tests run and Debian has too old or not at all: an API server, `kubectl`, `helm`, CoreDNS and
+//! external-dns. They are built with Go from pinned sources and kept in the user's cache folder, so that only the first run
 //! on a machine builds them, whatever happens to target folders.
 //!
 //! ```text
@@ -6,6 +7,7 @@
 //!   <cache>/mcdns/tools/kubectl-1.35.4/kubectl
 //!   <cache>/mcdns/tools/helm-3.22.0/helm
 //!   <cache>/mcdns/tools/coredns-1.14.7/coredns               a foreign server that tests compare with
+//!   <cache>/mcdns/tools/external-dns-0.21.0/external-dns     whose objects, records and protocol we share
 //!   <cache>/mcdns/tools/go-1.26.8/bin/go                     only where no other Go is new enough
 //! ```
 //!
@@ -71,6 +73,15 @@ const COREDNS: Program = Program {
     purpose: "answers from the same keys, to compare with",
 };
 
+const EXTERNAL_DNS: Program = Program {
+    name: "external-dns",
+    version: "0.21.0",
+    package: "sigs.k8s.io/external-dns",
+    module: None,
+    minutes: "4 minutes",
+    purpose: "reads our objects, and writes what we adopt",
+};
+
 const PROGRAMS: &[Program] = &[
     Program {
         name: "kube-apiserver",
@@ -83,6 +94,7 @@ const PROGRAMS: &[Program] = &[
     KUBECTL,
     HELM,
     COREDNS,
+    EXTERNAL_DNS,
 ];
 
 /// The oldest Go that fetches the one that a module asks for by itself.
@@ -183,7 +195,7 @@ fn nice(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Where programs are kept that are built once per user.
-fn cache() -> anyhow::Result<PathBuf> {
+pub(crate) fn cache() -> anyhow::Result<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
     Ok(cache.context("neither XDG_CACHE_HOME nor HOME is set, so there is no cache folder")?.join("mcdns/tools"))

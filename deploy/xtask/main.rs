@@ -14,6 +14,7 @@ mod image;
 mod instructions;
 mod interop;
 mod kubernetes;
+mod moto;
 mod process;
 mod rooms;
 mod scan;

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     console::{say, time},
-    generate, instructions, kubernetes,
+    generate, instructions, kubernetes, moto,
     process::{cargo, command, run, run_reading, search_path, target},
     rooms, scan, tools,
 };
@@ -182,7 +182,11 @@ impl Step {
 
     fn run(self, top: &Path, counts: &mut Counts) -> anyhow::Result<()> {
         match self {
-            Self::Tools => tools::provide(top).and_then(|()| kubernetes::provide(top)),
+            Self::Tools => {
+                tools::provide(top)?;
+                kubernetes::provide(top)?;
+                moto::provide(top)
+            }
             Self::Scan => scan::run(top),
             Self::Format => run(&mut cargo(top, &["fmt", "--all", "--check"])),
             Self::Rooms => rooms::run(top),

@@ -125,6 +125,11 @@ pub(crate) fn provide_go(top: &Path) -> anyhow::Result<()> {
     install(top, &[Package { name: "golang-go", program: "go", purpose: "builds what Debian does not have" }])
 }
 
+/// Installs what Debian's Python makes environments with.
+pub(crate) fn provide_python(top: &Path) -> anyhow::Result<()> {
+    install(top, &[Package { name: "python3-venv", program: "python3", purpose: "runs what is written in Python" }])
+}
+
 /// Sees to it that `cargo deny` is there. It is kept with cargo's other programs and so built once per machine.
 pub(crate) fn provide_cargo_deny(top: &Path) -> anyhow::Result<()> {
     if output(&mut crate::process::cargo(top, &["deny", "--version"])).is_ok() {

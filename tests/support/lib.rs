@@ -6,6 +6,7 @@
 
 pub mod api_server;
 pub mod federation;
+pub mod moto;
 mod random;
 pub mod route53;
 pub mod zone;

@@ -5,7 +5,7 @@
 
 use super::name::Name;
 
-/// CloudFront, whose health nobody may ask for.
+/// `CloudFront`, whose health nobody may ask for.
 pub(super) const CLOUDFRONT: &str = "Z2FDTNDATAQYW2";
 /// AWS Global Accelerator.
 const ACCELERATOR: &str = "Z2BJ6XQ5FK7U4H";

@@ -141,7 +141,9 @@ fn settle(inner: &mut Inner, asked: &Asked) -> (Result<String, Refusal>, Option<
         (Some(refusal), _) => Err(refusal),
         (None, _) if without_effect => Ok(String::new()),
         (None, Some(form)) => sts::assume(inner, action, &identity, form),
-        (None, None) => signed(asked).and_then(|()| dispatch(inner, action, asked)),
+        (None, None) => signed(asked)
+            .and_then(|()| authorized(inner, action, &identity, asked))
+            .and_then(|()| dispatch(inner, action, asked)),
     };
     let refused = answer.as_ref().err().map(|refusal| refusal.code.to_owned());
     inner.log.push(Call { action: action.to_owned(), identity, zone_id, refused });
@@ -155,13 +157,8 @@ fn refusal(fault: &Fault, identity: &str, action: &str, zone_id: Option<&str>) -
         Fault::PriorRequestNotComplete => Refusal::prior_request(),
         Fault::NoSuchHostedZone => Refusal::no_zone(zone_id.unwrap_or_default()),
         Fault::AccessDenied => {
-            let resource = zone_id.map(|id| format!(" on resource: arn:aws:route53:::hostedzone/{id}"));
-            let message = format!(
-                "User: {identity} is not authorized to perform: route53:{action}{} because no identity-based policy allows \
-                 the route53:{action} action",
-                resource.unwrap_or_default()
-            );
-            Refusal::new(403, "AccessDenied", message)
+            let resource = zone_id.map_or_else(|| "*".to_owned(), |id| format!("arn:aws:route53:::hostedzone/{id}"));
+            denied(identity, action, &resource)
         }
         Fault::ExpiredToken => {
             Refusal::new(403, "ExpiredToken", "The security token included in the request is expired")
@@ -188,8 +185,8 @@ fn signed(asked: &Asked) -> Result<(), Refusal> {
     let [_, _, region, service, _] = asked.scope.as_slice() else {
         return Err(Refusal::new(403, "MissingAuthenticationToken", "Missing Authentication Token"));
     };
-    // The service is global, and lives there.
-    if region != "us-east-1" {
+    // The service is global, and lives in one region of each partition.
+    if !["us-east-1", "us-gov-west-1", "cn-northwest-1"].contains(&region.as_str()) {
         let message = format!("Credential should be scoped to a valid region, not '{region}'. ");
         return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
     }
@@ -198,6 +195,39 @@ fn signed(asked: &Asked) -> Result<(), Refusal> {
         return Err(Refusal::new(403, "SignatureDoesNotMatch", message));
     }
     Ok(())
+}
+
+/// Whether the policy allows it.
+fn authorized(inner: &Inner, action: &str, identity: &str, asked: &Asked) -> Result<(), Refusal> {
+    let Some(policy) = &inner.policy else { return Ok(()) };
+    let zone = |id: &str| format!("arn:aws:route53:::hostedzone/{id}");
+    let last = asked.path.last().map_or("", String::as_str);
+    let changes = if action == "ChangeResourceRecordSets" { batch::parse(&asked.body)? } else { Vec::new() };
+    let resources = match action {
+        "GetHostedZone" | "ListTagsForResource" => vec![zone(last)],
+        "ListResourceRecordSets" | "ChangeResourceRecordSets" => vec![zone(&asked.path[2])],
+        "GetChange" => vec![format!("arn:aws:route53:::change/{last}")],
+        "ListTagsForResources" => {
+            let root = Element::parse(&asked.body).unwrap_or_default();
+            root.child("ResourceIds")
+                .map_or_else(Vec::new, |ids| ids.children.iter().map(|id| zone(&id.text)).collect())
+        }
+        _ => vec!["*".to_owned()],
+    };
+    match resources.iter().find(|resource| !policy.allows(action, resource, &changes)) {
+        Some(resource) => Err(denied(identity, action, resource)),
+        None => Ok(()),
+    }
+}
+
+/// What somebody is told who may not do it.
+fn denied(identity: &str, action: &str, resource: &str) -> Refusal {
+    let resource = if resource == "*" { String::new() } else { format!(" on resource: {resource}") };
+    let message = format!(
+        "User: {identity} is not authorized to perform: route53:{action}{resource} because no identity-based policy allows \
+         the route53:{action} action"
+    );
+    Refusal::new(403, "AccessDenied", message)
 }
 
 /// Which call it is.
@@ -227,7 +257,7 @@ fn dispatch(inner: &mut Inner, action: &str, asked: &Asked) -> Result<String, Re
             writer.leaf("HostedZoneCount", &inner.zones.len().to_string());
             Ok(writer.finish())
         }
-        "GetHostedZone" => describe(zone(inner, id)?),
+        "GetHostedZone" => Ok(describe(zone(inner, id)?)),
         "ListResourceRecordSets" => list_sets(zone(inner, &asked.path[2])?, &asked.query),
         "ChangeResourceRecordSets" => change(inner, &asked.path[2], &asked.body),
         "GetChange" => {
@@ -309,7 +339,7 @@ fn list_zones_by_name(inner: &Inner, query: &BTreeMap<String, String>) -> Result
     Ok(writer.finish())
 }
 
-fn describe(zone: &Zone) -> Result<String, Refusal> {
+fn describe(zone: &Zone) -> String {
     let mut writer = Writer::new("GetHostedZoneResponse", NAMESPACE);
     write_zone(&mut writer, zone);
     if zone.private {
@@ -329,7 +359,7 @@ fn describe(zone: &Zone) -> Result<String, Refusal> {
             });
         });
     }
-    Ok(writer.finish())
+    writer.finish()
 }
 
 fn list_sets(zone: &Zone, query: &BTreeMap<String, String>) -> Result<String, Refusal> {
@@ -450,16 +480,9 @@ fn percent_decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let code = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| first == b'%') {
-            Some(octet) => {
-                octets.push(octet);
-                rest = &after[2..];
-            }
-            None => {
-                octets.push(first);
-                rest = after;
-            }
-        }
+        let octet = code.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| first == b'%');
+        octets.push(octet.unwrap_or(first));
+        rest = octet.map_or(after, |_| &after[2..]);
     }
     String::from_utf8_lossy(&octets).into_owned()
 }

@@ -18,18 +18,19 @@
 //!   UPSERT that says the same in other words (`2001:0db8::1`) leaves the old words.
 //! * Changes are [PENDING](Route53::set_pending) for a while, a zone is [busy](Route53::set_busy) for a while, an account
 //!   has so many [requests a second](Route53::set_rate).
-//! * Requests are signed for `us-east-1` and `route53`; that the signature itself is right is not checked.
+//! * Requests are signed for `route53` in its region, `us-east-1` as a rule; that the signature itself is right is not checked.
 //!
 //! The same socket is an STS, so that assumed roles and web identities can be tried: see [`Route53::allow_role`].
 //!
 //! Errors look as they do on the wire today: `ErrorResponse`, with all problems of a batch in one message in brackets. The
-//! words are those that users report; where nobody does (a CNAME with two values, `EvaluateTargetHealth` for CloudFront, too
+//! words are those that users report; where nobody does (a CNAME with two values, `EvaluateTargetHealth` for `CloudFront`, too
 //! many sets of one name) they are made in the same way, so tests should not rest on them.
 
 mod alias;
 mod answer;
 mod batch;
 mod name;
+mod policy;
 mod rdata;
 mod record;
 mod refusal;
@@ -51,7 +52,7 @@ pub use self::{
     batch::{Action, Change},
     record::{AliasTarget, RecordSet, Routing},
 };
-use self::{name::Name, zone::Zone};
+use self::{name::Name, policy::Policy, zone::Zone};
 
 /// Sets that a zone may have unless Amazon raises it (Route 53 Developer Guide, "Quotas").
 const QUOTA: usize = 10_000;
@@ -128,6 +129,8 @@ struct Inner {
     roles: BTreeMap<String, Option<String>>,
     /// ARNs of roles by access key.
     sessions: BTreeMap<String, String>,
+    /// What everybody may do; none for everything.
+    policy: Option<Policy>,
     pending: Duration,
     busy_for: Duration,
     rate: Option<u32>,
@@ -242,6 +245,15 @@ impl Route53 {
         self.lock().roles.insert(arn.to_owned(), external_id.map(str::to_owned));
     }
 
+    /// Allows what this IAM policy allows, and nothing else: everything unless set.
+    ///
+    /// # Panics
+    ///
+    /// If the policy says something that is not looked at.
+    pub fn set_policy(&self, policy: &serde_json::Value) {
+        self.lock().policy = Some(Policy::read(policy));
+    }
+
     /// Requests by action, refused ones too. Those of STS are `AssumeRole` and `AssumeRoleWithWebIdentity`.
     pub fn calls(&self) -> BTreeMap<String, u64> {
         let mut calls = BTreeMap::new();
@@ -342,6 +354,7 @@ impl Inner {
             refused: BTreeMap::new(),
             roles: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            policy: None,
             pending: Duration::ZERO,
             busy_for: Duration::ZERO,
             rate: None,

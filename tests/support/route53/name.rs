@@ -27,10 +27,7 @@ impl Name {
         while let [first, after @ ..] = rest {
             rest = after;
             match first {
-                b'.' => {
-                    labels.push(Vec::new());
-                    continue;
-                }
+                b'.' => labels.push(Vec::new()),
                 b'\\' => {
                     let (octet, after) = octal(after)
                         .ok_or_else(|| problem("UnsupportedCharacter", "Value contains unsupported characters"))?;
@@ -63,7 +60,7 @@ impl Name {
             for &octet in label {
                 match octet {
                     b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => text.push(char::from(octet)),
-                    _ => text.push_str(&format!("\\{octet:03o}")),
+                    _ => text.extend(format!("\\{octet:03o}").chars()),
                 }
             }
             text.push('.');
