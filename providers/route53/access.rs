@@ -78,16 +78,15 @@ pub(crate) async fn connect(access: &Access) -> Client {
 async fn base(access: &Access) -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
-    let region = RegionProviderChain::first_try(access.region.clone().map(Region::new));
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
-    loader = match (&access.region, &access.endpoint) {
-        // Where the endpoint is said, the region only names who signs; nobody asks the instance for it.
-        (None, Some(_)) => loader.region(Region::new(REGION)),
-        _ => loader.region(region.or_default_provider().or_else(Region::new(REGION))),
-    };
+    // Where the endpoint is said, the region only names who signs, and nobody asks the instance for it.
+    let said = access.region.as_deref().or(access.endpoint.as_ref().map(|_| REGION));
+    if let Some(region) = said {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
     if let Some(profile) = &access.profile {
         loader = loader.profile_name(profile);
     }
@@ -95,7 +94,11 @@ async fn base(access: &Access) -> SdkConfig {
         let files = EnvConfigFiles::builder().with_file(EnvConfigFileKind::Credentials, file);
         loader = loader.profile_files(files.include_default_config_file(true).build());
     }
-    loader.load().await
+    let config = loader.load().await;
+    if config.region().is_some() {
+        return config;
+    }
+    config.into_builder().region(Region::new(REGION)).build()
 }
 
 /// The same for STS, which may be elsewhere and may be asked again.

@@ -292,14 +292,14 @@ impl Route53 {
                 }
                 Err(trouble) => {
                     let error = self.failed(trouble, &batch.apex).await;
+                    if report.outcomes.is_empty() {
+                        return Err(error);
+                    }
                     if error.leaves_doubt() {
                         let unknown = |part: &Part| (part.owner.clone(), Outcome::Unknown(error.to_string()));
                         report.outcomes.extend(parts.iter().map(unknown));
                     } else {
                         open.push_front(parts);
-                    }
-                    if report.outcomes.is_empty() {
-                        return Err(error);
                     }
                     leave(&mut report, open, &error);
                     break;

@@ -39,9 +39,7 @@ fn publisher(settings: &DestinationSettings, manager: &ManagerId) -> Result<Arc<
             Ok(Arc::new(Memory::new(&settings.name, manager.clone(), store)))
         }
         "etcd" => mcdns_etcd::publisher(&settings.name, &settings.zones, manager, &settings.provider.value),
-        "route53" => {
-            mcdns_route53::publisher(&settings.name, &settings.zones, manager, &settings.provider.value)
-        }
+        "route53" => mcdns_route53::publisher(&settings.name, &settings.zones, manager, &settings.provider.value),
         "webhook" => mcdns_webhook::publisher(&settings.name, &settings.zones, manager, &settings.provider.value),
         word => Err(format!("the provider {word} is not available in this version")),
     }

@@ -16,7 +16,8 @@ use common::{APEX, Place, manager, name, wishes};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn many(count: usize) -> Wishes {
-    let lines: Vec<String> = (0..count).map(|index| format!("n{index} 60 A 10.0.{}.{}", index / 250, index % 250)).collect();
+    let lines: Vec<String> =
+        (0..count).map(|index| format!("n{index} 60 A 10.0.{}.{}", index / 250, index % 250)).collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     wishes(&lines)
 }
@@ -221,7 +222,9 @@ async fn one_name_is_read_with_one_call() {
     let mut writer = place.writer(&json!({}));
     writer.converge(&names).await;
     let fresh = place.publisher(&json!({}));
-    for (owner, most) in [("www.example.com", 1), ("x.example.com", 1), ("none.example.com", 2), ("*.w.example.com", 10)] {
+    for (owner, most) in
+        [("www.example.com", 1), ("x.example.com", 1), ("none.example.com", 2), ("*.w.example.com", 10)]
+    {
         let before = place.calls("ListResourceRecordSets");
         let read = fresh.read_name(&name(APEX), &name(owner)).await.expect("an answer");
         let calls = place.calls("ListResourceRecordSets") - before;
@@ -234,8 +237,9 @@ async fn one_name_is_read_with_one_call() {
 #[tokio::test]
 async fn a_group_is_in_one_batch_with_its_marks() {
     let place = Place::new();
-    let lines: Vec<String> =
-        (0..30).flat_map(|index| [format!("n{index} 60 A 10.0.0.{index}"), format!("n{index} 60 AAAA 2001:db8::{index}")]).collect();
+    let lines: Vec<String> = (0..30)
+        .flat_map(|index| [format!("n{index} 60 A 10.0.0.{index}"), format!("n{index} 60 AAAA 2001:db8::{index}")])
+        .collect();
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let names = wishes(&lines);
     let mut writer = place.writer(&json!({"batchRecords": 10}));

@@ -23,10 +23,17 @@ async fn load_balancers_become_aliases_of_each_kind_and_back_each_in_one_batch()
     let mut writer = place.writer(&json!({"healthChecks": {"ohio": "b6c1"}}));
     let one = of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.1")])]);
     let both = of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.1"), ("tokyo", TOKYO, "192.0.2.2")])]);
-    let mixed = of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.1"), ("metal", "198.51.100.7", "198.51.100.7")])]);
+    let mixed =
+        of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.1"), ("metal", "198.51.100.7", "198.51.100.7")])]);
     let climb = wishes(&["web 60 CNAME web.us.example.com."]);
     let states: [(&Wishes, &[&str]); 7] = [
-        (&one, &["web.example.com. A ALIAS shop-1.us-east-2.elb.amazonaws.com.", "web.example.com. AAAA ALIAS shop-1.us-east-2.elb.amazonaws.com."]),
+        (
+            &one,
+            &[
+                "web.example.com. A ALIAS shop-1.us-east-2.elb.amazonaws.com.",
+                "web.example.com. AAAA ALIAS shop-1.us-east-2.elb.amazonaws.com.",
+            ],
+        ),
         (
             &both,
             &[
@@ -57,7 +64,8 @@ async fn load_balancers_become_aliases_of_each_kind_and_back_each_in_one_batch()
     assert!(created.iter().all(|change| matches!(change.set.routing, Some(Routing::Weight(120)))), "{created:?}");
     let checked = created.iter().filter(|change| change.set.health_check.as_deref() == Some("b6c1"));
     assert_eq!(checked.count(), 4, "A and AAAA of the cluster, and their marks");
-    assert!(created.iter().all(|change| change.set.alias.is_none() || change.set.alias.as_ref().is_some_and(|alias| alias.evaluate_target_health)));
+    assert!(created.iter().all(|change| change.set.alias.is_none()
+        || change.set.alias.as_ref().is_some_and(|alias| alias.evaluate_target_health)));
 }
 
 #[tokio::test]
@@ -76,7 +84,8 @@ async fn addresses_behind_an_alias_change_without_a_call() {
     let mut writer = place.writer(&json!({}));
     writer.converge(&of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.1")])])).await;
     let before = place.all_calls();
-    let step = writer.change(&of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.99")])]), &["web.example.com"]).await;
+    let step =
+        writer.change(&of([targeted("web.example.com", &[("ohio", OHIO, "192.0.2.99")])]), &["web.example.com"]).await;
     assert_eq!((step.done, step.calls, place.all_calls()), (0, 0, before));
 }
 
@@ -179,7 +188,12 @@ async fn the_records_of_an_external_dns_are_taken_over_with_all_their_forms() {
     put(RecordSet::new("a-gone.example.com", "TXT", 300, &[text]));
     put(RecordSet::new("theirs.example.com", "A", 300, &["203.0.113.6"]));
     put(RecordSet::new("a-theirs.example.com", "TXT", 300, &["\"heritage=external-dns,external-dns/owner=else\""]));
-    let mut wanted = wishes(&["new 300 A 203.0.113.1", "both 300 CNAME lb.example.net.", "w 60 A 192.0.2.4", "theirs 60 A 192.0.2.9"]);
+    let mut wanted = wishes(&[
+        "new 300 A 203.0.113.1",
+        "both 300 CNAME lb.example.net.",
+        "w 60 A 192.0.2.4",
+        "theirs 60 A 192.0.2.9",
+    ]);
     wanted.0.extend(of([targeted("al.example.com", &[("ohio", OHIO, "192.0.2.1")])]).0);
     let mut writer = place.writer(&json!({"ownership": {"prefix": "ext.", "formerOwners": ["default"]}}));
     writer.converge(&wanted).await;
@@ -207,7 +221,8 @@ async fn ownership_can_be_written_as_external_dns_finds_it() {
     let section = json!({"ownership": {"prefix": "txt.", "wildcardReplacement": "any", "write": true}});
     let mut writer = place.writer(&section);
     writer.converge(&wishes(&["*.w 60 A 192.0.2.1", "www 60 A 192.0.2.1"])).await;
-    let marks: Vec<String> = place.marks().iter().map(|mark| mark.split(' ').next().unwrap_or_default().to_owned()).collect();
+    let marks: Vec<String> =
+        place.marks().iter().map(|mark| mark.split(' ').next().unwrap_or_default().to_owned()).collect();
     assert_eq!(marks, ["txt.a-any.w.example.com.", "txt.a-www.example.com."]);
     let read = writer.publisher.read_name(&name(APEX), &name("www.example.com")).await.expect("an answer");
     let mcdns_publish::ReadName::Standing(Some(standing)) = read else { panic!("{read:?}") };

@@ -158,7 +158,10 @@ async fn a_zone_that_is_gone_is_told_and_found_again() {
     writer.converge(&wishes(&["www 60 A 192.0.2.1"])).await;
     place.service.delete_zone(&place.zone);
     let step = writer.step(&wishes(&["www 60 A 192.0.2.1"]), Scope::Zone).await;
-    assert!(matches!(&step.error, Some(PublishError::NoZone { words, .. }) if words.contains("No hosted zone found")), "{step:?}");
+    assert!(
+        matches!(&step.error, Some(PublishError::NoZone { words, .. }) if words.contains("No hosted zone found")),
+        "{step:?}"
+    );
     let again = place.service.create_zone(APEX, false, &[]);
     writer.converge(&wishes(&["www 60 A 192.0.2.1"])).await;
     assert_eq!(place.service.records(&again).len(), 4);
@@ -191,7 +194,10 @@ async fn an_assumed_role_is_who_calls() {
 
     let wrong = place.publisher(&json!({"assumeRole": ROLE, "externalId": "other"}));
     let error = wrong.read(&name(APEX)).await.expect_err("not allowed");
-    assert!(matches!(&error, PublishError::Denied { words } if words.contains("not authorized to perform: sts:AssumeRole")), "{error}");
+    assert!(
+        matches!(&error, PublishError::Denied { words } if words.contains("not authorized to perform: sts:AssumeRole")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -95,9 +95,10 @@ impl Program {
     }
 
     async fn until_published(&self) {
+        let mut changes = self.publishing.changes();
         let published = async {
             while !self.publishing.reports().iter().all(|report| report.in_sync) {
-                self.publishing.report_changed().await;
+                changes.changed().await;
             }
         };
         let waited = tokio::time::timeout(PATIENCE, published).await;

@@ -16,44 +16,44 @@ use tempfile::NamedTempFile;
 use tokio::sync::watch;
 
 /// Its apex.
-pub const APEX: &str = "example.com";
+pub(crate) const APEX: &str = "example.com";
 
 /// A service with a zone, and credentials for it.
-pub struct Place {
+pub(crate) struct Place {
     /// The service.
-    pub service: Route53,
+    pub(crate) service: Route53,
     /// Id of the zone `example.com`.
-    pub zone: String,
+    pub(crate) zone: String,
     credentials: NamedTempFile,
 }
 
 /// A writer as a running program is one.
-pub struct Writer {
+pub(crate) struct Writer {
     /// What it writes with.
-    pub publisher: Arc<dyn Publisher>,
+    pub(crate) publisher: Arc<dyn Publisher>,
     /// What it knows.
-    pub zone: PublishedZone,
+    pub(crate) zone: PublishedZone,
     now: Timestamp,
     _leading: watch::Sender<bool>,
 }
 
 /// A name.
-pub fn name(text: &str) -> OwnerName {
+pub(crate) fn name(text: &str) -> OwnerName {
     OwnerName::parse(text).expect("a name")
 }
 
 /// The manager of most tests.
-pub fn manager() -> ManagerId {
+pub(crate) fn manager() -> ManagerId {
     "prod".parse().expect("a manager")
 }
 
 /// Wishes in the zone `example.com`.
-pub fn wishes(lines: &[&str]) -> Wishes {
+pub(crate) fn wishes(lines: &[&str]) -> Wishes {
     Wishes::of(&name(APEX), lines).expect("wishes")
 }
 
 /// Credentials of a user, in the form of the shared file.
-pub fn credentials() -> NamedTempFile {
+pub(crate) fn credentials() -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a file");
     file.write_all(b"[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n")
         .expect("room for it");
@@ -62,19 +62,19 @@ pub fn credentials() -> NamedTempFile {
 
 impl Place {
     /// A service with one empty public zone.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let service = Route53::start();
         let zone = service.create_zone(APEX, false, &[]);
         Self { service, zone, credentials: credentials() }
     }
 
     /// Ends the service; the credentials stay.
-    pub fn stop(self) -> NamedTempFile {
+    pub(crate) fn stop(self) -> NamedTempFile {
         self.credentials
     }
 
     /// A section that leads here, without a limit on requests, with these keys.
-    pub fn section(&self, more: &Value) -> Value {
+    pub(crate) fn section(&self, more: &Value) -> Value {
         let mut section = json!({
             "endpoint": self.service.endpoint(),
             "stsEndpoint": self.service.endpoint(),
@@ -89,28 +89,28 @@ impl Place {
     }
 
     /// A new publisher.
-    pub fn publisher(&self, more: &Value) -> Arc<dyn Publisher> {
+    pub(crate) fn publisher(&self, more: &Value) -> Arc<dyn Publisher> {
         let section = self.section(more);
         mcdns_route53::publisher("aws", &[name(APEX)], &manager(), &section).expect("a publisher")
     }
 
     /// A new writer.
-    pub fn writer(&self, more: &Value) -> Writer {
+    pub(crate) fn writer(&self, more: &Value) -> Writer {
         Writer::new(self.publisher(more), name(APEX))
     }
 
     /// Requests of this action so far.
-    pub fn calls(&self, action: &str) -> u64 {
+    pub(crate) fn calls(&self, action: &str) -> u64 {
         self.service.calls().get(action).copied().unwrap_or_default()
     }
 
     /// All requests so far but polls.
-    pub fn all_calls(&self) -> u64 {
+    pub(crate) fn all_calls(&self) -> u64 {
         self.service.calls().iter().filter(|(action, _)| *action != "GetChange").map(|(_, count)| count).sum()
     }
 
     /// What stands there but SOA, NS of the apex and marks: `www.example.com. A [identifier] 192.0.2.1`.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let records = self.service.records(&self.zone);
         let own = |set: &&route53::RecordSet| set.name == "example.com." && ["SOA", "NS"].contains(&&*set.kind);
         let mark = |set: &&route53::RecordSet| set.kind == "TXT" && set.name.starts_with("_owner-");
@@ -118,7 +118,7 @@ impl Place {
     }
 
     /// The marks alone.
-    pub fn marks(&self) -> Vec<String> {
+    pub(crate) fn marks(&self) -> Vec<String> {
         let records = self.service.records(&self.zone);
         let mark = |set: &&route53::RecordSet| set.values.iter().any(|value| value.contains("heritage="));
         records.iter().filter(mark).map(line).collect()
@@ -127,7 +127,7 @@ impl Place {
 
 impl Writer {
     /// Of this zone.
-    pub fn new(publisher: Arc<dyn Publisher>, apex: OwnerName) -> Self {
+    pub(crate) fn new(publisher: Arc<dyn Publisher>, apex: OwnerName) -> Self {
         let (leading, leads) = watch::channel(true);
         // What is lost is what the tests are about.
         let guard = GuardOptions { percent: 100, ..GuardOptions::default() };
@@ -137,13 +137,13 @@ impl Writer {
     }
 
     /// One step.
-    pub async fn step(&mut self, wishes: &dyn WantedSource, scope: Scope) -> Step {
+    pub(crate) async fn step(&mut self, wishes: &dyn WantedSource, scope: Scope) -> Step {
         self.now = self.now.plus_seconds(1);
         self.zone.converge(wishes, scope, self.now).await
     }
 
     /// Brings the whole zone there, and looks whether all was done.
-    pub async fn converge(&mut self, wishes: &Wishes) -> Step {
+    pub(crate) async fn converge(&mut self, wishes: &Wishes) -> Step {
         let step = self.step(wishes, Scope::Zone).await;
         assert!(step.error.is_none() && step.again.is_empty(), "{step:?}");
         let plan = self.zone.preview(wishes, self.now).await.expect("a plan");
@@ -152,13 +152,13 @@ impl Writer {
     }
 
     /// Brings these names there.
-    pub async fn change(&mut self, wishes: &Wishes, names: &[&str]) -> Step {
+    pub(crate) async fn change(&mut self, wishes: &Wishes, names: &[&str]) -> Step {
         self.step(wishes, Scope::Names(names.iter().map(|text| name(text)).collect())).await
     }
 }
 
 /// One wanted name with targets: `cluster target address`.
-pub fn targeted(owner: &str, targets: &[(&str, &str, &str)]) -> WantedName {
+pub(crate) fn targeted(owner: &str, targets: &[(&str, &str, &str)]) -> WantedName {
     use mcdns_core::{dns::Rrset, plan::ClusterTarget, steering::Target};
     let targets: Vec<ClusterTarget> = targets
         .iter()
@@ -184,7 +184,7 @@ pub fn targeted(owner: &str, targets: &[(&str, &str, &str)]) -> WantedName {
 }
 
 /// A set of the service as ours; for types whose text needs no escapes.
-pub fn ours(set: &route53::RecordSet) -> RecordSet {
+pub(crate) fn ours(set: &route53::RecordSet) -> RecordSet {
     let record_type: RecordType = set.kind.parse().expect("a type");
     let data = set.values.iter().map(|value| parse_rdata_text(record_type, value, &OwnerName::root()).expect("data"));
     let mut ours = RecordSet::data(record_type, set.ttl.unwrap_or_default(), data);
@@ -196,7 +196,7 @@ pub fn ours(set: &route53::RecordSet) -> RecordSet {
 }
 
 /// `www.example.com. A [identifier] 192.0.2.1`.
-pub fn line(set: &route53::RecordSet) -> String {
+pub(crate) fn line(set: &route53::RecordSet) -> String {
     let identifier = set.set_identifier.as_ref().map_or(String::new(), |identifier| format!(" [{identifier}]"));
     let alias = set.alias.as_ref().map_or(String::new(), |alias| format!("ALIAS {}", alias.name));
     format!("{} {}{identifier} {}{alias}", set.name, set.kind, set.values.join(" "))
