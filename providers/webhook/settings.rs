@@ -1,9 +1,9 @@
 //! What stands under `webhook` in an entry of `publish.to`.
 
-use std::{collections::BTreeSet, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use mcdns_core::{dns::RecordType, plan::ManagerId};
-use mcdns_publish::ownership::{KNOWN_TYPES, Naming, Seal, TxtRegistry};
+use mcdns_publish::ownership::{KNOWN_TYPES, TxtRegistry, TxtSettings};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -25,21 +25,7 @@ struct Section {
     max_body: Option<usize>,
     types: Option<Vec<String>>,
     #[serde(default)]
-    txt: TxtSection,
-}
-
-/// How ownership records look.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct TxtSection {
-    prefix: Option<String>,
-    suffix: Option<String>,
-    wildcard_replacement: Option<String>,
-    #[serde(default)]
-    former_owners: Vec<String>,
-    encrypt_key_file: Option<PathBuf>,
-    #[serde(default)]
-    encrypt: bool,
+    ownership: TxtSettings,
 }
 
 /// What is made of them.
@@ -57,7 +43,7 @@ impl Settings {
     ///
     /// `KEY: what is wrong; help: what would be right`.
     pub(crate) fn read(section: &Value, manager: &ManagerId) -> Result<Self, String> {
-        const KEYS: &str = "help: url, timeout, maxBody, types and txt can be set";
+        const KEYS: &str = "help: url, timeout, maxBody, types and ownership can be set";
         let section: Section = serde_json::from_value(section.clone()).map_err(|error| format!("{error}; {KEYS}"))?;
         let url =
             section.url.ok_or("url: is missing; help: write where the provider listens: http://127.0.0.1:8888")?;
@@ -70,7 +56,8 @@ impl Settings {
             return Err(format!("maxBody: 0 leaves no answer; help: write octets, such as {MAX_BODY}"));
         }
         let client = Client::new(&url, Duration::from_secs(timeout), max_body).map_err(|why| format!("url: {why}"))?;
-        Ok(Self { client, types: types(section.types)?, registry: registry(section.txt, manager)? })
+        let registry = section.ownership.registry(manager.clone()).map_err(|why| format!("ownership.{why}"))?;
+        Ok(Self { client, types: types(section.types)?, registry })
     }
 }
 
@@ -82,34 +69,6 @@ fn types(written: Option<Vec<String>>) -> Result<BTreeSet<RecordType>, String> {
         parsed.ok_or_else(|| format!("types: `{text}` is not possible; help: write some of {}", known.join(", ")))
     };
     written.iter().map(one).collect()
-}
-
-fn registry(section: TxtSection, manager: &ManagerId) -> Result<TxtRegistry, String> {
-    let mut registry = TxtRegistry::new(manager.clone());
-    let (prefix, suffix) = (section.prefix.unwrap_or_default(), section.suffix.unwrap_or_default());
-    if !prefix.is_empty() || !suffix.is_empty() || section.wildcard_replacement.is_some() {
-        let naming = Naming::new(&prefix, &suffix, section.wildcard_replacement.as_deref())
-            .map_err(|error| format!("txt: {error}; help: set one of prefix and suffix"))?;
-        registry = registry.writing(naming);
-    }
-    for owner in &section.former_owners {
-        registry = registry.formerly(owner);
-    }
-    match section.encrypt_key_file {
-        Some(file) => {
-            let text = fs::read_to_string(&file).map_err(|error| {
-                format!("txt.encryptKeyFile: {}: {error}; help: write the path of a readable file", file.display())
-            })?;
-            let seal = Seal::parse(text.trim_end_matches(['\r', '\n']))
-                .map_err(|error| format!("txt.encryptKeyFile: {error}; help: as external-dns takes it"))?;
-            registry = registry.sealed(seal, section.encrypt);
-        }
-        None if section.encrypt => {
-            return Err("txt.encrypt: there is no key; help: set txt.encryptKeyFile".to_owned());
-        }
-        None => {}
-    }
-    Ok(registry)
 }
 
 #[cfg(test)]
@@ -142,9 +101,9 @@ mod tests {
     #[case::no_time(json!({"url": "http://h", "timeout": 0}), "timeout: 0 s")]
     #[case::no_size(json!({"url": "http://h", "maxBody": 0}), "maxBody: 0")]
     #[case::type_without_marks(json!({"url": "http://h", "types": ["CAA"]}), "types: `CAA` is not possible")]
-    #[case::two_affixes(json!({"url": "http://h", "txt": {"prefix": "a", "suffix": "b"}}), "txt: a prefix and a suffix")]
-    #[case::no_key(json!({"url": "http://h", "txt": {"encrypt": true}}), "txt.encrypt: there is no key")]
-    #[case::missing_key(json!({"url": "http://h", "txt": {"encryptKeyFile": "/nowhere/key"}}), "txt.encryptKeyFile: /nowhere/key")]
+    #[case::two_affixes(json!({"url": "http://h", "ownership": {"prefix": "a", "suffix": "b"}}), "ownership.suffix: ")]
+    #[case::no_key(json!({"url": "http://h", "ownership": {"encrypt": true}}), "ownership.encrypt: there is no key")]
+    #[case::missing_key(json!({"url": "http://h", "ownership": {"keyFile": "/nowhere/key"}}), "ownership.keyFile: /nowhere/key")]
     fn what_is_wrong_is_said_with_what_would_be_right(#[case] section: Value, #[case] words: &str) {
         let why = read(&section).expect_err("it is refused");
         assert!(why.starts_with(words) && why.contains("; help: "), "{why}");
