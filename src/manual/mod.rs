@@ -18,6 +18,7 @@
 //! | [SkyDNS keys](skydns) | how do keys in etcd get answered, and CoreDNS swapped |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [Publishing](publishing) | how do the records get to CoreDNS, Route 53 and others, and whose are they there |
+//! | [external-dns](webhook) | how does external-dns publish into a zone of ours, and how do we read and feed it |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
 
@@ -38,6 +39,7 @@ macro_rules! page {
         #[doc = "[install]: crate::manual::install"]
         #[doc = "[operation]: crate::manual::operation"]
         #[doc = "[publishing]: crate::manual::publishing"]
+        #[doc = "[webhook]: crate::manual::webhook"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
         #[doc = "[decisions]: crate::manual::decisions"]
         #[doc = "[decision-1]: crate::manual::decisions::implied_empty_levels"]
@@ -60,6 +62,7 @@ page!(skydns, "skydns.md");
 page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 page!(publishing, "publishing.md");
+page!(webhook, "webhook.md");
 
 /// Decision records: a problem, what was chosen, why, and what follows from it.
 ///
