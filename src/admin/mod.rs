@@ -17,6 +17,7 @@ mod metrics;
 pub mod publish_metrics;
 mod server_metrics;
 mod vitals;
+pub mod webhook_metrics;
 
 use std::{
     net::SocketAddr,

@@ -19,6 +19,7 @@
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [Publishing](publishing) | how do the records get to CoreDNS, Route 53 and others, and whose are they there |
 //! | [Route 53 on EKS](eks) | how do EKS clusters get their names into Route 53, step by step |
+//! | [external-dns](webhook) | how does external-dns publish into a zone of ours, and how do we read and feed it |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
 
@@ -40,6 +41,7 @@ macro_rules! page {
         #[doc = "[operation]: crate::manual::operation"]
         #[doc = "[publishing]: crate::manual::publishing"]
         #[doc = "[eks]: crate::manual::eks"]
+        #[doc = "[webhook]: crate::manual::webhook"]
         #[doc = "[dns-server]: crate::manual::dns_server"]
         #[doc = "[decisions]: crate::manual::decisions"]
         #[doc = "[decision-1]: crate::manual::decisions::implied_empty_levels"]
@@ -63,6 +65,7 @@ page!(operation, "operation.md");
 page!(dns_server, "dns-server.md");
 page!(publishing, "publishing.md");
 page!(eks, "eks.md");
+page!(webhook, "webhook.md");
 
 /// Decision records: a problem, what was chosen, why, and what follows from it.
 ///

@@ -31,7 +31,11 @@ use tokio::{
 };
 
 use super::Host;
-use crate::{admin::Admin, federation::Federation, settings::Settings};
+use crate::{
+    admin::{Admin, webhook_metrics::collect_webhook},
+    federation::Federation,
+    settings::Settings,
+};
 
 /// How long the loop may take until it serves what was kept. It stops while a successor has the state directory.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,16 +99,7 @@ impl Webhook {
         };
         let report = Report::default();
         let counts = report.clone();
-        admin.metrics().add(move |families| {
-            let mut calls =
-                families.counter("mcdns_webhook_calls_total", "Calls of external-dns, by what came of them");
-            for ((path, outcome), total) in counts.counts() {
-                calls.value(&[("path", path), ("outcome", outcome)], total);
-            }
-            let help = "Endpoints of external-dns that cannot be served, when it last asked";
-            let wrong = u64::try_from(counts.findings().borrow().len()).unwrap_or(u64::MAX);
-            families.gauge("mcdns_webhook_refused_endpoints", help).value(&[], wrong);
-        });
+        admin.metrics().add(move |families| collect_webhook(&counts, families));
         let options = Options { zones: set.zones.value.clone(), may_empty: set.may_empty.value };
         let findings = report.findings();
         let place = listener.local_addr().map_or_else(|_| address.to_string(), |address| address.to_string());

@@ -9,6 +9,7 @@ mod conflicts;
 mod cordons;
 mod endpoint_table;
 mod federation;
+mod foreign;
 mod holds;
 mod laws;
 mod status_table;
