@@ -1,6 +1,7 @@
 //! A real etcd, and a way to it that loses what it is told to lose.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::panic, reason = "helpers of tests fail so")]
 
 mod proxy;
 

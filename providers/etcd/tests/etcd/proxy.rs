@@ -63,7 +63,7 @@ impl Proxy {
                     let _ = stream.set_nodelay(true);
                 }
                 lock(&state).open.extend([&client, &server].map(|stream| stream.try_clone().expect("a stream")));
-                pass_on(client, server, &state);
+                pass_on(&client, &server, &state);
             }
         });
         proxy
@@ -110,7 +110,7 @@ fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Two threads for a connection; when one ends, both do.
-fn pass_on(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
+fn pass_on(client: &TcpStream, server: &TcpStream, state: &Arc<Mutex<State>>) {
     let copy = |stream: &TcpStream| stream.try_clone().expect("a stream");
     let cut = |one: TcpStream, other: TcpStream| {
         move || {
@@ -118,17 +118,17 @@ fn pass_on(client: TcpStream, server: TcpStream, state: &Arc<Mutex<State>>) {
             let _ = other.shutdown(Shutdown::Both);
         }
     };
-    let to_client = Arc::new(Mutex::new(copy(&client)));
+    let to_client = Arc::new(Mutex::new(copy(client)));
     let answered = Arc::new(Mutex::new(BTreeSet::new()));
-    let (end_up, end_down) = (cut(copy(&client), copy(&server)), cut(copy(&client), copy(&server)));
-    let (mut reader, mut writer) = (copy(&client), copy(&server));
+    let (end_up, end_down) = (cut(copy(client), copy(server)), cut(copy(client), copy(server)));
+    let (mut reader, mut writer) = (copy(client), copy(server));
     let (state, lost, refusals) = (state.clone(), answered.clone(), to_client.clone());
     thread::spawn(move || {
         // However it ends, it ends both ways.
         let _ = up(&mut reader, &mut writer, &state, &lost, &refusals);
         end_up();
     });
-    let mut reader = server;
+    let mut reader = copy(server);
     thread::spawn(move || {
         let _ = down(&mut reader, &to_client, &answered);
         end_down();
