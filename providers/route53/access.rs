@@ -1,7 +1,8 @@
 //! The way to an account: endpoint, region and credentials.
 //!
 //! Credentials are found as every program of AWS finds them: environment, shared files and profiles, web identity (IAM
-//! roles for service accounts), container (EKS Pod Identity), instance. A role may be assumed on top. TLS is rustls with
+//! roles for service accounts), container (EKS Pod Identity), instance; where a profile or a file is named, there alone. A
+//! role may be assumed on top. TLS is rustls with
 //! ring and the certificates of the system.
 
 use std::time::Duration;
@@ -76,7 +77,7 @@ async fn base(access: &Access) -> SdkConfig {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(CALL).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
+        .http_client(http.clone())
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts);
     // Where the endpoint is said, the region only names who signs, and nobody asks the instance for it.
@@ -87,15 +88,26 @@ async fn base(access: &Access) -> SdkConfig {
     if let Some(profile) = &access.profile {
         loader = loader.profile_name(profile);
     }
-    if let Some(file) = &access.credentials_file {
-        let files = EnvConfigFiles::builder().with_file(EnvConfigFileKind::Credentials, file);
-        loader = loader.profile_files(files.include_default_config_file(true).build());
-    }
+    let mut files = EnvConfigFiles::builder().include_default_config_file(true);
+    files = match &access.credentials_file {
+        Some(file) => files.with_file(EnvConfigFileKind::Credentials, file),
+        None => files.include_default_credentials_file(true),
+    };
+    let files = files.build();
+    loader = loader.profile_files(files.clone());
     let config = loader.load().await;
-    if config.region().is_some() {
-        return config;
+    let region = config.region().cloned().unwrap_or_else(|| Region::new(REGION));
+    let mut config = config.into_builder().region(region.clone());
+    if access.profile.is_some() || access.credentials_file.is_some() {
+        // Whoever names a profile means that one: where it is missing, nothing else is tried.
+        let provider = ProviderConfig::without_region().with_region(Some(region)).with_http_client(http);
+        let mut profile = ProfileFileCredentialsProvider::builder().configure(&provider).profile_files(files);
+        if let Some(name) = &access.profile {
+            profile = profile.profile_name(name);
+        }
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(profile.build())));
     }
-    config.into_builder().region(Region::new(REGION)).build()
+    config.build()
 }
 
 /// The same for STS, which may be elsewhere and may be asked again.

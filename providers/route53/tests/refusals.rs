@@ -209,3 +209,52 @@ async fn a_service_that_is_away_is_unavailable() {
     let error = Writer::new(publisher, name(APEX)).step(&Wishes::default(), Scope::Zone).await.error;
     assert!(matches!(&error, Some(PublishError::Unavailable { .. })), "{error:?}");
 }
+
+#[tokio::test]
+async fn the_policy_on_file_is_enough_and_without_a_list_of_zones_too() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/aws/route53-policy.json");
+    let text = std::fs::read_to_string(file).expect("the policy");
+    for section in [json!({}), json!({"zoneTags": {"team": "dns"}}), json!({"zoneIds": true})] {
+        let place = Place::new();
+        let tagged = place.service.create_zone("tagged.example.com", false, &[("team", "dns")]);
+        let (zone, apex) = match section.get("zoneTags") {
+            Some(_) => (tagged, name("tagged.example.com")),
+            None => (place.zone.clone(), name(APEX)),
+        };
+        let mut policy: serde_json::Value =
+            serde_json::from_str(&text.replace("Z0123456789ABCDEFGHIJ", &zone)).expect("JSON");
+        let mut section = section;
+        if section.get("zoneIds").is_some() {
+            section = json!({"zoneIds": [zone]});
+            let statements = policy["Statement"].as_array_mut().expect("statements");
+            statements.retain(|statement| !statement["Sid"].as_str().is_some_and(|sid| sid.starts_with("Find")));
+        }
+        place.service.set_policy(&policy);
+        let wanted = Wishes::of(&apex, &["www 60 A 192.0.2.1"]).expect("wishes");
+        let mut writer = Writer::new(place.publisher(&section), apex.clone());
+        let step = writer.converge(&wanted).await;
+        assert_eq!(writer.publisher.verify(&apex, &step.receipts[0]).await, Ok(()), "{section}");
+    }
+}
+
+#[tokio::test]
+async fn a_profile_may_have_a_web_identity() {
+    use std::io::Write as _;
+    const ROLE: &str = "arn:aws:iam::123456789012:role/web";
+    let place = Place::new();
+    place.service.allow_role(ROLE, None);
+    let mut token = tempfile::NamedTempFile::new().expect("a file");
+    token.write_all(b"header.claims.signature").expect("room for it");
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    let text = format!(
+        "[web]\nrole_arn = {ROLE}\nweb_identity_token_file = {}\nendpoint_url = {}\n",
+        token.path().display(),
+        place.service.endpoint()
+    );
+    file.write_all(text.as_bytes()).expect("room for it");
+    let section = json!({"credentialsFile": file.path(), "profile": "web"});
+    Writer::new(place.publisher(&section), name(APEX)).converge(&wishes(&["www 60 A 192.0.2.1"])).await;
+    assert_eq!(place.calls("AssumeRoleWithWebIdentity"), 1);
+    let log = place.service.log();
+    assert!(log.iter().any(|call| call.action == "ChangeResourceRecordSets" && call.identity == ROLE), "{log:?}");
+}
