@@ -123,7 +123,7 @@ pub(crate) fn bench(top: &Path, wanted: &Benchmarks) -> anyhow::Result<()> {
     let mut folders: Vec<PathBuf> = search_path();
     if with_servers {
         tools::provide(top)?;
-        folders.extend(tools::provide_coredns(top)?);
+        folders.extend(kubernetes::provide_coredns(top)?.parent().map(Path::to_owned));
     }
     if wanted.names.is_empty() || wanted.names.contains(&Benchmark::Publish) {
         interop::provide(top)?;

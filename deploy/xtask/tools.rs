@@ -4,13 +4,13 @@
 //! password); else the one line to run is printed, and the step fails. Servers among them are started by the tests
 //! themselves on high ports of the loopback interface; the services that Debian would start are kept from starting.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
 use crate::{
     console::say,
-    process::{command, find, output, run, target},
+    process::{command, find, output, run},
 };
 
 /// A Debian package.
@@ -76,8 +76,6 @@ apt-get install --yes --quiet --no-install-recommends "$@"
 
 /// The cargo-deny that is installed where there is none; any other does as well.
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
-/// The CoreDNS that is built where there is none.
-const COREDNS: &str = "github.com/coredns/coredns@v1.14.7";
 /// Where Go lives by its own instructions, which is on nobody's path by itself.
 pub(crate) const GO: &str = "/usr/local/go/bin/go";
 
@@ -98,26 +96,6 @@ pub(crate) fn provide(top: &Path) -> anyhow::Result<()> {
         bail!("installed, but still without the programs of: {}", names(&still));
     }
     Ok(())
-}
-
-/// The folder of a CoreDNS to compare with, which Debian does not have: the one that is installed, or one that is built
-/// here through the Go module proxy and kept in the target folder. None where that cannot be: without it one row of the
-/// table is missing, which it says.
-pub(crate) fn provide_coredns(top: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(program) = find("coredns") {
-        return Ok(program.parent().map(Path::to_owned));
-    }
-    let folder = Path::new(&target(top)?).join("tools");
-    if folder.join("coredns").is_file() {
-        return Ok(Some(folder));
-    }
-    let Some(go) = find("go").or_else(|| Some(PathBuf::from(GO)).filter(|go| go.is_file())) else {
-        say(format_args!("CoreDNS is missing, and so is Go to build it with"));
-        return Ok(None);
-    };
-    say(format_args!("CoreDNS is missing and is built now, which takes some minutes"));
-    let built = run(command(top, &go.to_string_lossy(), &["install", COREDNS]).env("GOBIN", &folder));
-    Ok(built.inspect_err(|error| say(format_args!("{error:#}"))).is_ok().then_some(folder))
 }
 
 /// Installs Debian's Go.

@@ -1,4 +1,4 @@
-//! The Corefiles of the manual, read by CoreDNS itself where there is one: on the path, or built for the benchmarks.
+//! The Corefiles of the manual, read by CoreDNS itself.
 
 use std::{
     env, fs,
@@ -9,10 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 
-use crate::{
-    console::say,
-    process::{find, target},
-};
+use crate::kubernetes;
 
 /// The page with the snippets, and the line above each.
 const PAGE: &str = "src/manual/install.md";
@@ -23,11 +20,7 @@ pub(super) fn verify(top: &Path) -> anyhow::Result<()> {
     let page = fs::read_to_string(top.join(PAGE)).with_context(|| format!("cannot read {PAGE}"))?;
     let corefiles = corefiles(&page);
     ensure!(!corefiles.is_empty(), "{PAGE} has no Corefile");
-    let built = Path::new(&target(top)?).join("tools/coredns");
-    let Some(coredns) = find("coredns").or_else(|| Some(built).filter(|program| program.is_file())) else {
-        say(format_args!("CoreDNS is not here, so the manual's Corefiles are not read by it"));
-        return Ok(());
-    };
+    let coredns = kubernetes::provide_coredns(top)?;
     for corefile in corefiles {
         let file = env::temp_dir().join(format!("mcdns-corefile-{}", id()));
         fs::write(&file, &corefile).with_context(|| format!("cannot write {}", file.display()))?;

@@ -132,7 +132,6 @@ pub(super) const ROOMS: &[Room] = &[
         tests: Tests::Not,
         never: &[
             PRESENTATION,
-            Never { crates: &["axum"], reason: "a source asks; what listens over HTTP is wired in the root" },
             Never { crates: &["aws-*", "hickory-server"], reason: "a source sees no provider and no server" },
         ],
         reaches_never: &[],
