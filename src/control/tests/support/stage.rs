@@ -181,8 +181,8 @@ fn objects(name: &str, target: &str, is_degraded: bool) -> RecordObjects {
         }),
         endpoints: vec![DnsEndpoint::new(metadata, vec![item])],
         warnings: Vec::from_iter(is_degraded.then_some(Warning {
-            condition: "Degraded",
-            reason: "ClusterUnready",
+            condition: "Degraded".into(),
+            reason: "ClusterUnready".into(),
             message,
         })),
     }
