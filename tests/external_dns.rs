@@ -30,14 +30,18 @@ const TYPES: &str = "0dff85020102ff860001ff8000005f7f030102ff800001060107444e534
 /// www.example.net            AAAA   2001:DB8:0::1
 /// Alias.example.net     120  CNAME  Other.Example.com.
 /// *.wild.example.net         A      192.0.2.3
+/// mail.example.net           MX     10 mx.example.com    (a type that it does not manage)
+/// extra.example.net          A      192.0.2.6
 /// example.net                A      192.0.2.4
 /// elsewhere.example.com      A      192.0.2.5
 /// ```
-const FIRST: &str = "fff4ff860006010f7777772e6578616d706c652e6e65740102093139322e302e322e31093139322e302e322e320101410278\
-    00010f7777772e6578616d706c652e6e657401010d323030313a4442383a303a3a31010441414141000111416c6961732e65\
-    78616d706c652e6e65740101124f746865722e4578616d706c652e636f6d2e0105434e414d4502fff00001122a2e77696c64\
-    2e6578616d706c652e6e65740101093139322e302e322e3301014100010b6578616d706c652e6e65740101093139322e302e\
-    322e34010141000115656c736577686572652e6578616d706c652e636f6d0101093139322e302e322e3501014100";
+const FIRST: &str = "fe0142ff860008010f7777772e6578616d706c652e6e65740102093139322e302e322e31093139322e302e322e3201014102\
+    7800010f7777772e6578616d706c652e6e657401010d323030313a4442383a303a3a31010441414141000111416c6961732e\
+    6578616d706c652e6e65740101124f746865722e4578616d706c652e636f6d2e0105434e414d4502fff00001122a2e77696c\
+    642e6578616d706c652e6e65740101093139322e302e322e330101410001106d61696c2e6578616d706c652e6e6574010111\
+    3130206d782e6578616d706c652e636f6d01024d5800011165787472612e6578616d706c652e6e65740101093139322e302e\
+    322e3601014100010b6578616d706c652e6e65740101093139322e302e322e34010141000115656c736577686572652e6578\
+    616d706c652e636f6d0101093139322e302e322e3501014100";
 
 /// ```text
 /// www.example.net        60  A      192.0.2.9
@@ -58,7 +62,7 @@ struct Stage {
 impl Stage {
     fn new(more: &str) -> Self {
         let scratch = Scratch::new();
-        fs::create_dir(scratch.path("federation")).expect("a folder");
+        fs::create_dir_all(scratch.path("federation/host")).expect("a folder");
         let settings = format!(
             "version: 1\nstateDir: {}\nserve: {{advertise: [192.0.2.53]}}\nwebhook: {{listen: '127.0.0.1:0', zones: [example.net]{more}}}\n",
             text(&scratch.path("state")),
@@ -79,14 +83,19 @@ impl Stage {
     }
 
     /// One run of external-dns with these endpoints.
-    fn publish(&self, endpoints: &str, more: &[&str]) -> Finished {
+    fn publish(&self, endpoints: &str) -> Finished {
+        self.publish_as("theirs", endpoints)
+    }
+
+    /// The same as another owner.
+    fn publish_as(&self, owner: &str, endpoints: &str) -> Finished {
         let source = source(endpoints);
         let mut command = Command::new(external_dns());
         command.stdin(Stdio::null()).args(["--source=connector", "--provider=webhook", "--once", "--policy=sync"]);
-        command.args(["--registry=txt", "--txt-owner-id=theirs", "--log-level=debug", "--metrics-address=127.0.0.1:0"]);
+        command.args(["--registry=txt", "--log-level=debug", "--metrics-address=127.0.0.1:0"]);
         command.arg(format!("--connector-source-server={source}"));
         command.arg(format!("--webhook-provider-url=http://{}", webhook(self.program())));
-        finish(command.args(more))
+        finish(command.arg(format!("--txt-owner-id={owner}")))
     }
 }
 
@@ -128,7 +137,7 @@ fn external_dns() -> PathBuf {
 }
 
 fn calls(program: &Program, path: &str, outcome: &str) -> u64 {
-    let line = format!("mcdns_webhook_calls_total{{outcome=\"{outcome}\",path=\"{path}\"}} ");
+    let line = format!("mcdns_webhook_calls_total{{path=\"{path}\",outcome=\"{outcome}\"}} ");
     let (_, metrics) = program.page("/metrics");
     metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse().ok()).unwrap_or_default()
 }
@@ -139,7 +148,7 @@ fn external_dns_makes_keeps_changes_and_takes_away_its_records() {
     assert_eq!(stage.program().dig("www.example.net A").status, "NXDOMAIN");
     assert_eq!(stage.program().dig("example.net NS").status, "NOERROR", "the setting makes the zone");
 
-    stage.publish(FIRST, &[]).expect_code(0);
+    stage.publish(FIRST).expect_code(0);
     let data = |question: &str| stage.program().data(question);
     assert_eq!(data("www.example.net A"), ["192.0.2.1", "192.0.2.2"]);
     assert_eq!(data("www.example.net AAAA"), ["2001:db8::1"]);
@@ -154,7 +163,7 @@ fn external_dns_makes_keeps_changes_and_takes_away_its_records() {
     assert_eq!(data("cname-alias.example.net TXT"), [mark]);
 
     let serial = stage.program().serial("example.net");
-    let again = stage.publish(FIRST, &[]).expect_code(0);
+    let again = stage.publish(FIRST).expect_code(0);
     assert!(again.stderr.contains("All records are already up to date"), "{}", again.told());
     assert_eq!(stage.program().serial("example.net"), serial, "a second run changes nothing");
     assert_eq!(calls(stage.program(), "apply", "ok"), 1);
@@ -163,10 +172,10 @@ fn external_dns_makes_keeps_changes_and_takes_away_its_records() {
     stage.program.take().expect("it runs").stop().expect_code(0);
     stage.start();
     assert_eq!(stage.program().data("www.example.net A"), ["192.0.2.1", "192.0.2.2"]);
-    let again = stage.publish(FIRST, &[]).expect_code(0);
+    let again = stage.publish(FIRST).expect_code(0);
     assert!(again.stderr.contains("All records are already up to date"), "{}", again.told());
 
-    stage.publish(SECOND, &[]).expect_code(0);
+    stage.publish(SECOND).expect_code(0);
     let data = |question: &str| stage.program().data(question);
     assert_eq!(data("www.example.net A"), ["192.0.2.9"]);
     assert_eq!(data("alias.example.net A"), ["192.0.2.7"], "a CNAME became an A in one call");
@@ -174,7 +183,7 @@ fn external_dns_makes_keeps_changes_and_takes_away_its_records() {
     assert_eq!(stage.program().dig("aaaa-www.example.net TXT").status, "NXDOMAIN", "the mark went with its record");
     assert_eq!(stage.program().dig("any.wild.example.net A").status, "NXDOMAIN");
 
-    stage.publish(NOTHING, &[]).expect_code(0);
+    stage.publish(NOTHING).expect_code(0);
     assert_eq!(stage.program().dig("www.example.net A").status, "NXDOMAIN");
     assert_eq!(stage.program().dig("a-www.example.net TXT").status, "NXDOMAIN");
 }
@@ -182,8 +191,8 @@ fn external_dns_makes_keeps_changes_and_takes_away_its_records() {
 #[test]
 fn external_dns_leaves_alone_what_another_owner_published() {
     let stage = Stage::new("");
-    stage.publish(FIRST, &[]).expect_code(0);
-    stage.publish(SECOND, &["--txt-owner-id=another"]).expect_code(0);
+    stage.publish(FIRST).expect_code(0);
+    stage.publish_as("another", SECOND).expect_code(0);
     assert_eq!(stage.program().data("www.example.net A"), ["192.0.2.1", "192.0.2.2"]);
     assert_eq!(stage.program().data("a-www.example.net TXT"), ["\"heritage=external-dns,external-dns/owner=theirs\""]);
 }
@@ -191,9 +200,9 @@ fn external_dns_leaves_alone_what_another_owner_published() {
 #[test]
 fn a_source_that_turned_empty_does_not_empty_the_zone() {
     let stage = Stage::new("");
-    // Five records, with their marks ten names and more.
-    stage.publish(FIRST, &[]).expect_code(0);
-    let held = stage.publish(NOTHING, &[]);
+    // With their marks, these are more than ten names.
+    stage.publish(FIRST).expect_code(0);
+    let held = stage.publish(NOTHING);
     assert_eq!(stage.program().data("www.example.net A"), ["192.0.2.1", "192.0.2.2"], "{}", held.told());
     assert_eq!(calls(stage.program(), "apply", "held"), 1);
 }

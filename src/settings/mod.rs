@@ -5,9 +5,8 @@
 //! ```
 //!
 //! Everything is read before anything is refused, so that one start shows every fault, each with its place
-//! and with what would be right. Unknown keys are refused with the nearest known one. Keys that are documented
-//! for a later version are refused too: a setting that nothing acts on is worse than none. Relative paths are
-//! below the working directory, like those of flags.
+//! and with what would be right. Unknown keys are refused with the nearest known one: a setting that nothing
+//! acts on is worse than none. Relative paths are below the working directory, like those of flags.
 
 mod keys;
 mod kubernetes;

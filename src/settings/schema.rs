@@ -247,17 +247,16 @@ impl Checker<'_> {
         };
         for (key, value) in entries {
             let path = if path.is_empty() { key.text.clone() } else { format!("{path}.{}", key.text) };
-            match keys.iter().find(|(name, _)| *name == key.text) {
-                Some((_, shape)) => self.check(value, shape, &path),
-                None => {
-                    let names = || keys.iter().map(|(name, _)| *name);
-                    let help = match nearest(&key.text, names()) {
-                        Some(nearest) => format!("did you mean `{nearest}`?"),
-                        None => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
-                    };
-                    self.refuse_key(key, &path, "is no known setting", help);
-                }
+            if let Some((_, shape)) = keys.iter().find(|(name, _)| *name == key.text) {
+                self.check(value, shape, &path);
+                continue;
             }
+            let names = || keys.iter().map(|(name, _)| *name);
+            let help = match nearest(&key.text, names()) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("known here: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            self.refuse_key(key, &path, "is no known setting", help);
         }
     }
 

@@ -134,10 +134,14 @@ serve.transfer.concurrent                   64                          default
 serve.transfer.history.changes              1000                        default
 serve.transfer.history.zoneSize             4MiB                        default
 serve.transfer.history.memory               64MiB                       default
+webhook.listen                              127.0.0.1:8889              default
+webhook.zones                               -                           default
+webhook.emptying                            hold                        default
 memberSelector                              kubefed.io/managed=true     default
 emptyLevels                                 climb                       default
 statusEntries                               all                         default
 dnsEndpoints.groups                         multiclusterdns.kubefed.io  default
+dnsEndpoints.read                           -                           default
 admin.listen                                127.0.0.1:8080              default
 history.changes                             10000                       default
 history.memory                              8MiB                        default
@@ -255,8 +259,8 @@ fn each_fault_names_its_place_and_what_would_be_right() {
         ),
         (
             "version: 1\nwebhook:\n  listen: 127.0.0.1:8889\n",
-            "settings.yaml:2:1: error[refused-setting]: webhook: is known, but not available in this version\n  \
-             help: take it out; nothing would act on it",
+            "settings.yaml:3: error[refused-setting]: webhook.zones: is missing beside listen\n  \
+             help: name the zones that external-dns writes into: zones: [example.net]",
         ),
         (
             "version: 1\nserve:\n  listen: [{address: 127.0.0.1}]\n",

@@ -10,11 +10,13 @@
 //! watch, too; without, the state directory has them as it has every other observation.
 
 use std::{
+    io::ErrorKind,
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::future::BoxFuture;
 use mcdns_api::EndpointItem;
 use mcdns_control::writer::KeptEndpoints;
@@ -39,6 +41,9 @@ use crate::{
 
 /// How long the loop may take until it serves what was kept. It stops while a successor has the state directory.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause between tries to have an address that a predecessor has.
+const TAKE_OVER: Duration = Duration::from_millis(100);
 
 /// The server, and what it tells.
 pub(super) struct Webhook {
@@ -82,9 +87,16 @@ impl Webhook {
             return Ok(None);
         }
         let address = set.listen.value;
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("the webhook for external-dns cannot listen on {address}\n  help: set another webhook.listen")
-        })?;
+        let takes_over = settings.server.handover.value.is_some();
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            // The predecessor has it until it ends.
+            Err(error) if takes_over && error.kind() == ErrorKind::AddrInUse => None,
+            Err(error) => {
+                let help = "set another webhook.listen";
+                anyhow::bail!("the webhook for external-dns cannot listen on {address}: {error}\n  help: {help}")
+            }
+        };
         if host.is_none() && settings.state_dir.value.is_none() {
             tracing::warn!("what external-dns publishes is gone after a restart; set stateDir to keep it");
         }
@@ -102,9 +114,15 @@ impl Webhook {
         admin.metrics().add(move |families| collect_webhook(&counts, families));
         let options = Options { zones: set.zones.value.clone(), may_empty: set.may_empty.value };
         let findings = report.findings();
-        let place = listener.local_addr().map_or_else(|_| address.to_string(), |address| address.to_string());
-        tracing::info!(address = place, "external-dns may publish (provider webhook)");
-        let task = tokio::spawn(webhook::serve(listener, options, Arc::new(keeper), report));
+        let task = tokio::spawn(async move {
+            let listener = match listener {
+                Some(listener) => listener,
+                None => bound(address).await,
+            };
+            let place = listener.local_addr().map_or_else(|_| address.to_string(), |address| address.to_string());
+            tracing::info!(address = place, "external-dns may publish (provider webhook)");
+            webhook::serve(listener, options, Arc::new(keeper), report).await;
+        });
         Ok(Some(Self { findings, task }))
     }
 
@@ -125,6 +143,16 @@ impl Webhook {
     }
 }
 
+/// Tries until the address is free.
+async fn bound(address: SocketAddr) -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(address).await {
+            return listener;
+        }
+        tokio::time::sleep(TAKE_OVER).await;
+    }
+}
+
 impl Drop for Webhook {
     fn drop(&mut self) {
         self.task.abort();
@@ -137,7 +165,10 @@ impl Keeper for InRun {
         let objects = federation.engine().foreign_objects();
         let named = objects.filter_map(|(key, rrsets)| {
             let owner = name_of(key, rrsets, &self.system_namespace)?;
-            self.zones.iter().any(|apex| owner.is_at_or_below(apex)).then(|| (owner, rrsets.to_vec()))
+            // What is kept outside are ownership records.
+            let is_mark = rrsets.iter().all(|rrset| rrset.record_type == "TXT");
+            let is_here = is_mark || self.zones.iter().any(|apex| owner.is_at_or_below(apex));
+            is_here.then(|| (owner, rrsets.to_vec()))
         });
         named.collect()
     }

@@ -114,13 +114,14 @@ impl Report {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((path, outcome)).or_default() += 1;
     }
 
-    fn found(&self, findings: Vec<Finding>) {
+    /// Notes what is wrong now; true if that is something else than before.
+    fn found(&self, findings: Vec<Finding>) -> bool {
         self.findings.send_if_modified(|known| {
             let changed = *known != findings;
             if changed {
                 *known = findings;
             }
             changed
-        });
+        })
     }
 }

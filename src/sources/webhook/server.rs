@@ -108,13 +108,20 @@ async fn adjust(State(server): State<Arc<Server>>, request: Request) -> Response
     };
     let (adjusted, wrong) = table::adjust(&server.options.zones, endpoints);
     server.report.count(PATH, if wrong.is_empty() { "ok" } else { "partly" });
-    for (endpoint, why) in wrong.iter().take(SHOWN) {
-        tracing::warn!(endpoint, why, "an endpoint of external-dns cannot be served and is left out");
+    let findings: Vec<Finding> = wrong
+        .into_iter()
+        .take(MAX_FINDINGS)
+        .map(|(endpoint, why)| {
+            Finding::new(FindingCode::ForeignRrset, why).about(format!("endpoint of external-dns: {endpoint}"))
+        })
+        .collect();
+    // It asks every minute; what it is told once need not be said again.
+    if server.report.found(findings.clone()) {
+        for finding in findings.iter().take(SHOWN) {
+            let finding = finding.to_string();
+            tracing::warn!(finding, "an endpoint of external-dns cannot be served and is left out");
+        }
     }
-    let findings = wrong.into_iter().take(MAX_FINDINGS).map(|(endpoint, why)| {
-        Finding::new(FindingCode::ForeignRrset, why).about(format!("endpoint of external-dns: {endpoint}"))
-    });
-    server.report.found(findings.collect());
     json::<Vec<Endpoint>>(&adjusted)
 }
 

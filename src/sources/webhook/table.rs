@@ -64,6 +64,8 @@ pub(super) fn adjust(
                     known.targets.sort();
                 }
             }
+            // external-dns has other zones, too, and knows from the negotiation which are ours.
+            Err(_) if is_elsewhere(zones, &endpoint) => {}
             Err(why) => wrong.push((format!("{} {}", endpoint.dns_name, endpoint.record_type), why)),
         }
     }
@@ -182,7 +184,7 @@ fn canonical(zones: &[OwnerName], endpoint: &Endpoint) -> Result<(OwnerName, For
         ttl: endpoint.record_ttl,
     };
     let (owner, rrset) = foreign_rrset(&written, |owner| zones.contains(owner))?;
-    if !zones.iter().any(|apex| owner.is_at_or_below(apex)) {
+    if !zones.iter().any(|apex| owner.is_at_or_below(apex)) && !is_mark_of_ours(zones, endpoint) {
         let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
         return Err(format!("is in none of the zones {}", zones.join(", ")));
     }
@@ -194,6 +196,20 @@ fn canonical(zones: &[OwnerName], endpoint: &Endpoint) -> Result<(OwnerName, For
     };
     let (plain, record_type) = (owner.to_string(), rrset.record_type.to_string());
     Ok((owner, ForeignRrset { owner: plain, record_type, targets, ttl: endpoint.record_ttl.max(0) }))
+}
+
+/// True for an ownership record of a record in the zones. Its own name may be outside (`a-example.net` for the A at the
+/// apex): it is kept all the same, for external-dns reads it here, and nobody is answered from it.
+fn is_mark_of_ours(zones: &[OwnerName], endpoint: &Endpoint) -> bool {
+    let owned = endpoint.labels.get("ownedRecord").and_then(|name| OwnerName::parse(name.trim_end_matches('.')).ok());
+    let ours = owned.is_some_and(|owned| zones.iter().any(|apex| owned.is_at_or_below(apex)));
+    endpoint.record_type == "TXT" && ours
+}
+
+/// True for a name that is one, and in none of the zones.
+fn is_elsewhere(zones: &[OwnerName], endpoint: &Endpoint) -> bool {
+    let plain = endpoint.dns_name.strip_suffix('.').unwrap_or(&endpoint.dns_name);
+    OwnerName::parse(plain).is_ok_and(|owner| !zones.iter().any(|apex| owner.is_at_or_below(apex)))
 }
 
 /// Host names stand without their final dot but for SRV and NAPTR, as external-dns writes them.

@@ -165,6 +165,20 @@ async fn one_wrong_endpoint_is_named_and_nothing_is_done() {
     assert_eq!(stage.records().await, json!([]));
 }
 
+#[tokio::test]
+async fn the_mark_of_an_apex_is_kept_although_its_name_is_outside() {
+    let stage = Stage::new().await;
+    let mark = |label: &str| {
+        json!({"dnsName": "a-example.net", "recordType": "TXT", "targets": ["\"heritage=external-dns\""],
+            "labels": {"ownedRecord": label}})
+    };
+    assert_eq!(stage.apply(json!({"create": [mark("example.com")]})).await.0, 400, "it is nobody's here");
+    assert_eq!(stage.apply(json!({"create": [a("example.net", "192.0.2.1"), mark("example.net")]})).await.0, 204);
+    assert_eq!(stage.records().await.as_array().map(Vec::len), Some(2));
+    assert_eq!(stage.apply(json!({"delete": [mark("example.net")]})).await.0, 204);
+    assert_eq!(stage.records().await, json!([a("example.net", "192.0.2.1")]));
+}
+
 #[rstest]
 #[case::cname_beside(json!({"create": [a("c.example.net", "192.0.2.1"), {"dnsName": "c.example.net", "recordType": "CNAME", "targets": ["x.example.net"]}]}), "a CNAME stands alone")]
 #[case::cname_at_apex(json!({"create": [{"dnsName": "example.net", "recordType": "CNAME", "targets": ["x.example.org"]}]}), "apex")]
@@ -217,7 +231,9 @@ async fn what_is_adjusted_is_what_records_tell() {
     let adjusted = stage.adjust(wanted).await;
     let mut plain = adjusted.clone();
     let list = plain.as_array_mut().expect("a list");
-    list.iter_mut().for_each(|one| drop(one.as_object_mut().expect("an object").remove("labels")));
+    for one in list.iter_mut() {
+        one.as_object_mut().expect("an object").remove("labels");
+    }
     assert_eq!(stage.apply(json!({"create": adjusted})).await, (204, String::new()));
     let mut kept = stage.records().await;
     let by_name = |list: &mut Value| {
