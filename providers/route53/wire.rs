@@ -118,6 +118,8 @@ pub(crate) fn decode(raw: &ResourceRecordSet) -> Result<RecordSet, String> {
         }
     };
     let ttl = match raw.ttl {
+        // An alias has the TTL of its target, whatever is told.
+        _ if raw.alias_target.is_some() => None,
         Some(ttl) => Some(ttl.try_into().map_err(|_| format!("TTL {ttl}"))?),
         None => None,
     };
