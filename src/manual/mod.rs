@@ -18,7 +18,7 @@
 //! | [SkyDNS keys](skydns) | how do keys in etcd get answered, and CoreDNS swapped |
 //! | [Operation](operation) | what happens at a restart, a fault, a signal |
 //! | [Publishing](publishing) | how do the records get to CoreDNS, Route 53 and others, and whose are they there |
-//! | [Route 53 on EKS](eks) | how do EKS clusters get their names into a hosted zone, step by step |
+//! | [Route 53 on EKS](eks) | how do EKS clusters get their names into Route 53, step by step |
 //! | [The DNS server](dns_server) | what is answered how, and by which RFC |
 //! | [Decisions](decisions) | why is it so and not otherwise |
 

@@ -8,6 +8,14 @@ use serde_json::Value;
 
 use super::batch::{Action, Change};
 
+/// Keys of conditions: names without the final dot, types, actions (Route 53 Developer Guide, "Using IAM policy
+/// conditions").
+const KEYS: [&str; 3] = [
+    "route53:ChangeResourceRecordSetsNormalizedRecordNames",
+    "route53:ChangeResourceRecordSetsRecordTypes",
+    "route53:ChangeResourceRecordSetsActions",
+];
+
 /// What a caller may do.
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
@@ -39,8 +47,10 @@ impl Policy {
             for (operator, keys) in statement["Condition"].as_object().into_iter().flatten() {
                 let known = ["ForAllValues:StringLike", "ForAllValues:StringEquals"];
                 assert!(known.contains(&operator.as_str()), "{operator} is nothing that this reads");
-                let keys = keys.as_object().expect("keys of a condition");
-                conditions.extend(keys.iter().map(|(key, patterns)| (key.clone(), texts(patterns))));
+                for (key, patterns) in keys.as_object().expect("keys of a condition") {
+                    assert!(KEYS.contains(&key.as_str()), "{key} is nothing that this reads");
+                    conditions.push((key.clone(), texts(patterns)));
+                }
             }
             Statement { actions: texts(&statement["Action"]), resources: texts(&statement["Resource"]), conditions }
         });
@@ -60,17 +70,17 @@ impl Policy {
     }
 }
 
-/// The values of a condition's key (Route 53 Developer Guide, "Using IAM policy conditions").
+/// The values of one of [`KEYS`].
 fn values(key: &str, changes: &[Change]) -> Vec<String> {
-    let value = |change: &Change| match key {
-        "route53:ChangeResourceRecordSetsNormalizedRecordNames" => change.set.name.trim_end_matches('.').to_owned(),
-        "route53:ChangeResourceRecordSetsRecordTypes" => change.set.kind.clone(),
-        "route53:ChangeResourceRecordSetsActions" => match change.action {
-            Action::Create => "CREATE".to_owned(),
-            Action::Delete => "DELETE".to_owned(),
-            Action::Upsert => "UPSERT".to_owned(),
-        },
-        other => panic!("{other} is nothing that this reads"),
+    let action = |change: &Change| match change.action {
+        Action::Create => "CREATE",
+        Action::Delete => "DELETE",
+        Action::Upsert => "UPSERT",
+    };
+    let value = |change: &Change| match KEYS.iter().position(|known| *known == key) {
+        Some(0) => change.set.name.trim_end_matches('.').to_owned(),
+        Some(1) => change.set.kind.clone(),
+        _ => action(change).to_owned(),
     };
     changes.iter().map(value).collect()
 }
