@@ -105,7 +105,7 @@ async fn publishers_of_one_account_stay_below_its_rate_together() {
     let mut writer = common::Writer::new(one, name(APEX));
     let mut other = common::Writer::new(two, name("example.net"));
     let nothing = Wishes::default();
-    let (step, _) = tokio::join!(writer.step(&names, Scope::Zone), async {
+    let (step, ()) = tokio::join!(writer.step(&names, Scope::Zone), async {
         for _ in 0..20 {
             let step = other.step(&nothing, Scope::Zone).await;
             assert_eq!(step.error, None);
@@ -196,8 +196,6 @@ async fn what_was_not_tried_is_told_from_what_is_in_doubt() {
 
 #[tokio::test]
 async fn who_loses_the_lock_between_two_calls_stops() {
-    let place = Place::new();
-    let publisher = place.publisher(&json!({"batchRecords": 20}));
     struct Once(std::sync::atomic::AtomicUsize);
     impl Leadership for Once {
         fn holds(&self) -> bool {
@@ -208,6 +206,8 @@ async fn who_loses_the_lock_between_two_calls_stops() {
             Box::pin(std::future::pending())
         }
     }
+    let place = Place::new();
+    let publisher = place.publisher(&json!({"batchRecords": 20}));
     let batch = batch(&place, &many(40), Arc::new(Once(0.into())));
     let report = publisher.apply(&batch).await.expect("a report");
     let left = |outcome: &&Outcome| **outcome == Outcome::Left(PublishError::NotLeader);
