@@ -141,6 +141,7 @@ impl Account {
         let mut marker = None;
         for _ in 0..MOST_PAGES {
             let page = self.list_zones(marker).await?;
+            whole(page.max_items)?;
             found.extend(page.hosted_zones.iter().filter_map(hosted_zone));
             marker = page.next_marker.filter(|_| page.is_truncated);
             if marker.is_none() {
@@ -162,7 +163,11 @@ impl Account {
                 let request = client.list_tags_for_resources().resource_type(TagResourceType::Hostedzone);
                 request.set_resource_ids(Some(ids.to_vec())).send()
             });
-            for set in answer.await?.resource_tag_sets {
+            let sets = answer.await?.resource_tag_sets;
+            if sets.len() != ids.len() {
+                return Err(Trouble::Garbage(format!("tags of {} zones instead of {}", sets.len(), ids.len())));
+            }
+            for set in sets {
                 let tags = set.tags.iter().flatten();
                 let tags = tags.filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())));
                 listed.tags.insert(set.resource_id.clone().unwrap_or_default(), (Instant::now(), tags.collect()));
@@ -187,6 +192,7 @@ impl Account {
             request.set_start_record_identifier(from.and_then(|from| from.identifier.clone())).send()
         });
         let answer = answer.await?;
+        whole(answer.max_items)?;
         let (record_type, identifier) = (answer.next_record_type, answer.next_record_identifier);
         let next = answer.next_record_name.filter(|_| answer.is_truncated);
         if answer.is_truncated && next.is_none() {
@@ -256,7 +262,10 @@ impl Account {
     /// The zone with this id; none if there is none.
     async fn zone(&self, id: &str) -> Result<Option<HostedZone>, Trouble> {
         match self.call(Urgency::Background, READ_ATTEMPTS, |client| client.get_hosted_zone().id(id).send()).await {
-            Ok(answer) => Ok(answer.hosted_zone.as_ref().and_then(hosted_zone)),
+            Ok(answer) => match answer.hosted_zone.as_ref().and_then(hosted_zone) {
+                Some(zone) => Ok(Some(zone)),
+                None => Err(Trouble::Garbage("a zone was asked for, and none is in the answer".to_owned())),
+            },
             Err(Trouble::NoZone(_)) => Ok(None),
             Err(trouble) => Err(trouble),
         }
@@ -314,6 +323,12 @@ fn hosted_zone(raw: &RawZone) -> Option<HostedZone> {
     let name = parse_name(&raw.name).ok()?;
     let id = raw.id.trim_start_matches("/hostedzone/").to_owned();
     Some(HostedZone { id, name, private: raw.config.as_ref().is_some_and(|config| config.private_zone) })
+}
+
+/// Refuses a list that ends in the middle. The SDK takes a document that is cut off as if nothing had been behind; the
+/// element `MaxItems` is the last of a list and is always there.
+fn whole(max_items: i32) -> Result<(), Trouble> {
+    if max_items > 0 { Ok(()) } else { Err(Trouble::Garbage("a list ends in the middle".to_owned())) }
 }
 
 /// Between three quarters and all of it, so that programs that were throttled together do not come back together.

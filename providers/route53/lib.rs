@@ -40,6 +40,7 @@ use std::{
     time::Duration,
 };
 
+use aws_sdk_route53::types::ResourceRecordSet;
 use futures::future::BoxFuture;
 use mcdns_core::{
     dns::{OwnerName, RecordType},
@@ -400,7 +401,7 @@ fn culprit(parts: &[Part], about: &About) -> Option<usize> {
         About::Value(value) => {
             let has = |part: &Part| {
                 let sets = part.changes.iter().filter_map(|change| change.resource_record_set.as_ref());
-                sets.flat_map(|set| set.resource_records()).any(|record| record.value == *value)
+                sets.flat_map(ResourceRecordSet::resource_records).any(|record| record.value == *value)
             };
             let mut with = parts.iter().enumerate().filter(|(_, part)| has(part)).map(|(at, _)| at);
             // Where several have the value, it is no evidence.

@@ -107,7 +107,7 @@ const HELP: [(&str, &str); 20] = [
     ("preferCname", "true or false"),
     ("aliasZones", "a mapping of suffixes to hosted zones, such as {elb.mars-1.amazonaws.com: Z0123}"),
     ("healthChecks", "a mapping of clusters to ids of health checks"),
-    ("batchRecords", "a number from 2 to 1000"),
+    ("batchRecords", "a number from 8 to 1000"),
     ("batchCharacters", "a number from 4096 to 32000"),
     ("requestsPerSecond", "a number from 1"),
     ("ownership", "a mapping of prefix, suffix, wildcardReplacement, formerOwners, encrypt and keyFile"),
@@ -182,7 +182,8 @@ impl Settings {
                 Err(refusal(key, &format!("{value} is out of range")))
             }
         };
-        within("batchRecords", self.batch_records, 2, BATCH_RECORDS)?;
+        // Less than this has no room for replacing both address families with their marks.
+        within("batchRecords", self.batch_records, 8, BATCH_RECORDS)?;
         // Less than this has no room for a long TXT record and its mark.
         within("batchCharacters", self.batch_characters, 4096, BATCH_CHARACTERS)?;
         within("requestsPerSecond", self.requests_per_second as usize, 1, 100_000)?;
@@ -325,7 +326,7 @@ mod tests {
     #[case(json!({"zoneType": "internal"}), "zoneType: unknown variant `internal`, expected one of `any`, `public`, `private`; help: write public, private or any")]
     #[case(json!({"endpoint": "localhost:1"}), "endpoint: `localhost:1` is no URL; help: write a URL, such as http://127.0.0.1:4566")]
     #[case(json!({"zoneIds": ["../x"]}), "zoneIds: `../x` is no id of a hosted zone; help: write a list of ids, such as [Z0123456789ABCDEFGHIJ]")]
-    #[case(json!({"batchRecords": 1001}), "batchRecords: 1001 is out of range; help: write a number from 2 to 1000")]
+    #[case(json!({"batchRecords": 1001}), "batchRecords: 1001 is out of range; help: write a number from 8 to 1000")]
     #[case(json!({"zonesCache": "soon"}), "zonesCache: `soon` is no time; help: write a time, such as 1h")]
     #[case(json!({"externalId": "x"}), "externalId: there is no role to assume; help: add assumeRole")]
     #[case(json!({"region": []}), "region: is no text; help: write a region, such as us-east-1 or cn-northwest-1")]

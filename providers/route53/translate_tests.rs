@@ -30,8 +30,8 @@ fn wanted(owner: &str, targets: &[(&str, &str, &[&str])], more: &[(&str, &str)])
             IpAddr::V6(address) => Box::from(address.octets()),
         })
     };
-    let (a, aaaa): (Vec<Box<[u8]>>, Vec<Box<[u8]>>) = (of(true).collect(), of(false).collect());
-    let mut rrsets = vec![Rrset::new(RecordType::A, 60, a), Rrset::new(RecordType::AAAA, 60, aaaa)];
+    let rrset = |record_type, v4| Rrset::new(record_type, 60, of(v4).collect());
+    let mut rrsets = vec![rrset(RecordType::A, true), rrset(RecordType::AAAA, false)];
     rrsets.retain(|rrset| !rrset.data().is_empty());
     for (kind, text) in more {
         let record_type: RecordType = kind.parse().expect("a type");

@@ -103,21 +103,20 @@ pub(crate) fn encode(owner: &OwnerName, set: &RecordSet) -> Result<ResourceRecor
 pub(crate) fn decode(raw: &ResourceRecordSet) -> Result<RecordSet, String> {
     let record_type: RecordType = raw.r#type.as_str().parse().map_err(|error| format!("{error}"))?;
     let mut properties = properties(raw);
-    let content = match &raw.alias_target {
-        Some(alias) => {
-            properties.insert(TARGET_ZONE.to_owned(), alias.hosted_zone_id.clone());
-            properties.insert(EVALUATE.to_owned(), alias.evaluate_target_health.to_string());
-            Content::Alias(parse_name(&alias.dns_name)?)
-        }
-        None => {
-            let read = |record: &ResourceRecord| {
-                let data = parse_rdata_text(record_type, &decimal(&record.value), &OwnerName::root());
-                data.map_err(|error| format!("{record_type} {}: {error}", record.value))
-            };
-            Content::Data(raw.resource_records().iter().map(read).collect::<Result<BTreeSet<_>, _>>()?)
-        }
+    let content = if let Some(alias) = &raw.alias_target {
+        properties.insert(TARGET_ZONE.to_owned(), alias.hosted_zone_id.clone());
+        properties.insert(EVALUATE.to_owned(), alias.evaluate_target_health.to_string());
+        Content::Alias(parse_name(&alias.dns_name)?)
+    } else {
+        let read = |record: &ResourceRecord| {
+            let data = parse_rdata_text(record_type, &decimal(&record.value), &OwnerName::root());
+            data.map_err(|error| format!("{record_type} {}: {error}", record.value))
+        };
+        Content::Data(raw.resource_records().iter().map(read).collect::<Result<BTreeSet<_>, _>>()?)
     };
     let ttl = match raw.ttl {
+        // An alias has the TTL of its target, whatever is told.
+        _ if raw.alias_target.is_some() => None,
         Some(ttl) => Some(ttl.try_into().map_err(|_| format!("TTL {ttl}"))?),
         None => None,
     };
@@ -210,19 +209,17 @@ fn decimal(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         let behind = &rest[at + 1..];
-        match escaped(behind, 8) {
+        if let Some((octet, 3)) = escaped(behind, 8) {
             // Writing to a string does not fail.
-            Some((octet, 3)) => _ = write!(out, "\\{octet:03}"),
-            _ => {
-                // The character behind stands for itself, a backslash too.
-                let length = behind.chars().next().map_or(0, char::len_utf8);
-                out.push('\\');
-                out.push_str(&behind[..length]);
-                rest = &behind[length..];
-                continue;
-            }
+            _ = write!(out, "\\{octet:03}");
+            rest = &behind[3..];
+        } else {
+            // The character behind stands for itself, a backslash too.
+            let length = behind.chars().next().map_or(0, char::len_utf8);
+            out.push('\\');
+            out.push_str(&behind[..length]);
+            rest = &behind[length..];
         }
-        rest = &behind[3..];
     }
     out + rest
 }

@@ -73,7 +73,7 @@ async fn moto_understands_what_we_ask() {
         wanted.0.extend(wishes(&[&line]).0);
     }
     let step = writer.converge(&wanted).await;
-    assert_eq!(step.done, wanted.0.len());
+    assert_eq!(step.done, wanted.0.len(), "{:?}", writer.zone.last_plan().skipped);
     for receipt in &step.receipts {
         assert_eq!(writer.publisher.verify(&name(APEX), receipt).await, Ok(()));
     }

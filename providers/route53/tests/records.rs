@@ -223,7 +223,7 @@ async fn ownership_can_be_written_as_external_dns_finds_it() {
     writer.converge(&wishes(&["*.w 60 A 192.0.2.1", "www 60 A 192.0.2.1"])).await;
     let marks: Vec<String> =
         place.marks().iter().map(|mark| mark.split(' ').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(marks, ["txt.a-any.w.example.com.", "txt.a-www.example.com."]);
+    assert_eq!(marks, ["txt.a-www.example.com.", "txt.a-any.w.example.com."]);
     let read = writer.publisher.read_name(&name(APEX), &name("www.example.com")).await.expect("an answer");
     let mcdns_publish::ReadName::Standing(Some(standing)) = read else { panic!("{read:?}") };
     assert_eq!(standing.ownership, Ownership::Ours);
