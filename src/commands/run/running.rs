@@ -112,11 +112,8 @@ impl Running {
         let with_engine: WithEngine = Arc::new(move |ask| {
             ask(federation.lock().unwrap_or_else(PoisonError::into_inner).engine());
         });
-        let lease = match &self.host {
-            // A server that only reads the host writes nowhere.
-            Some(host) => Some(host.leadership().unwrap_or_else(never_leads)),
-            None => None,
-        };
+        // A server that only reads the host writes nowhere.
+        let lease = self.host.as_ref().map(|host| host.leadership().unwrap_or_else(never_leads));
         let mut federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(publishing) = self.publishers.start(federation.engine(), &with_engine, lease) else { return };
         federation.set_publishing(Arc::clone(&publishing));

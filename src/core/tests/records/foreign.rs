@@ -12,7 +12,7 @@ use crate::federation::{Federation, created, host_object};
 /// `owner type ttl target / target`.
 fn rrset(line: &str) -> ForeignRrset {
     let words: Vec<&str> = line.splitn(4, ' ').collect();
-    let [owner, record_type, ttl, ..] = words[..] else { panic!("`{line}` has no three words") };
+    let (owner, record_type, ttl) = (words[0], words[1], words[2]);
     let targets = words.get(3).map(|targets| targets.split(" / ").map(str::to_owned).collect());
     let ttl = ttl.parse().expect("a number");
     ForeignRrset {
