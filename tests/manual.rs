@@ -20,6 +20,8 @@ use mcdns::{
     admin::{
         self, Admin,
         host_metrics::{collect_sources, collect_writer},
+        publish_metrics::collect_publishers,
+        webhook_metrics::collect_webhook,
     },
     federation::Federation,
     settings::{Flags, Settings},
@@ -29,6 +31,7 @@ use mcdns_control::{
     join::objects::{HEALTH_PATHS, READ, READ_VERBS},
 };
 use mcdns_core::{check::FindingCode, model::Timestamp, records::Options};
+use mcdns_publish::ZoneReport;
 use mcdns_serve::{Dnstap, DnstapOutput, Listener, PolicyStore, Server};
 use mcdns_sources::kubernetes::{ClusterReport, HealthMode, HealthReport, KindReport, Report};
 use mcdns_state::HistoryLimits;
@@ -130,7 +133,8 @@ fn every_code_and_reason_in_the_rule_book_exists() {
         code.starts_with("zone-")
             || code.starts_with("delegation-")
             || code.starts_with("skydns-")
-            || ["short-secret", "next-start"].contains(&code)
+            || code.starts_with("publish")
+            || ["short-secret", "next-start", "not-published"].contains(&code)
             || ["refused-setting", "unreadable", "syntax", "wrong-object", "unknown-version", "duplicate-object"]
                 .contains(&code)
             || ["empty-federation", "misplaced", "member-without-cluster"].contains(&code)
@@ -226,6 +230,9 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
     admin.metrics().add(move |families| collect_sources(&report, 0, families));
     let writer = writer_report();
     admin.metrics().add(move |families| collect_writer(&writer, families));
+    // And others where something is published, or external-dns publishes here.
+    admin.metrics().add(|families| collect_publishers(&[zone_report()], families));
+    admin.metrics().add(|families| collect_webhook(&[(("/records", "ok"), 1)].into(), 0, families));
     let address = "127.0.0.1:0".parse().expect("an address");
     let listener = admin::bind(address, true).await.expect("a port").expect("that was asked for");
     let address = listener.local_addr().expect("an address");
@@ -257,6 +264,25 @@ async fn the_metrics_of_the_manual_are_those_of_the_program() {
 fn health() -> HealthReport {
     let (mode, why) = (HealthMode::Own, String::new());
     HealthReport { mode, why, outcome: None, probed: None, written_counts: false }
+}
+
+fn zone_report() -> ZoneReport {
+    ZoneReport {
+        publisher: "tries".to_owned(),
+        zone: "example.com".parse().expect("a name"),
+        leading: true,
+        in_sync: true,
+        pending: 0,
+        published: 0,
+        quarantined: Vec::new(),
+        held: Vec::new(),
+        skipped: Vec::new(),
+        last_error: None,
+        last_error_kind: None,
+        changes: 0,
+        calls: 0,
+        comparisons: 0,
+    }
 }
 
 fn writer_report() -> WriterReport {

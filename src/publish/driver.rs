@@ -24,7 +24,7 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::{Drift, PublishError, PublishedZone, Publisher, Retry, Scope, Step, WantedSource, ZoneReport};
 
@@ -113,7 +113,8 @@ pub fn start(
         stale: true,
         rounds: 0,
     };
-    let task = tokio::spawn(driver.run());
+    let span = tracing::debug_span!("publish", publisher = driver.zone.publisher().name(), zone = %driver.zone.apex());
+    let task = tokio::spawn(driver.run().instrument(span));
     ZoneHandle { inbox, report, _task: Arc::new(Ends(task)) }
 }
 

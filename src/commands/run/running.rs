@@ -77,6 +77,7 @@ impl Running {
     }
 
     pub(super) fn take(&mut self, observations: &[Observation]) -> Result<()> {
+        let _span = tracing::debug_span!("observe", observations = observations.len()).entered();
         let started = Instant::now();
         let update = self.federation().observe(observations)?;
         let elapsed = started.elapsed();

@@ -111,7 +111,10 @@ impl Webhook {
         };
         let report = Report::default();
         let counts = report.clone();
-        admin.metrics().add(move |families| collect_webhook(&counts, families));
+        admin.metrics().add(move |families| {
+            let refused = counts.findings().borrow().len();
+            collect_webhook(&counts.counts(), refused, families);
+        });
         let options = Options { zones: set.zones.value.clone(), may_empty: set.may_empty.value };
         let findings = report.findings();
         let task = tokio::spawn(async move {

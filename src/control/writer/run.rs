@@ -11,6 +11,7 @@ use kube::Client;
 use mcdns_api::{StandingChange, StandingKind};
 use mcdns_core::model::{ClusterName, NamespacedName, RecordKey};
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument;
 
 use super::{
     Inbox, Mail, WriterOptions, WriterReport, cluster, domain,
@@ -275,11 +276,15 @@ impl Run {
             let (shared, term) = (self.shared.clone(), self.term);
             self.jobs.push(
                 async move {
-                    let end = match &task {
-                        Task::Record(key) => record::bring(&shared, key).await,
-                        Task::Cluster(name) => cluster::bring(&shared, name).await,
-                        Task::Domain(domain) => domain::bring(&shared, domain).await,
+                    let span = tracing::debug_span!("write", ?task);
+                    let bring = async {
+                        match &task {
+                            Task::Record(key) => record::bring(&shared, key).await,
+                            Task::Cluster(name) => cluster::bring(&shared, name).await,
+                            Task::Domain(domain) => domain::bring(&shared, domain).await,
+                        }
                     };
+                    let end = bring.instrument(span).await;
                     (term, task, end)
                 }
                 .boxed(),

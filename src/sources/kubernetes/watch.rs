@@ -30,6 +30,7 @@ use std::{
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use kube::Client;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use super::{
     ask::{self, Form},
@@ -150,6 +151,11 @@ struct Ended {
 impl<S: Sink> Watch<S> {
     /// Follows the resource until nobody wants it any more.
     pub(super) async fn run(self) {
+        let span = tracing::debug_span!("watch", cluster = &*self.cluster, kind = self.resource.name);
+        self.follow().instrument(span).await;
+    }
+
+    async fn follow(self) {
         let Self { cluster, resource, mut link, streaming, meter, sender, sink } = self;
         let mut reader = Reader { resource: &resource, streaming: &streaming, meter: &meter, sender: &sender, sink };
         let mut place = Place::default();
