@@ -154,7 +154,7 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
                 control::measure(&setup, &mut report);
                 Ok(())
             }
-            Benchmark::Publish => publish::measure(&mut report),
+            Benchmark::Publish => publish::measure(&setup, &mut report),
             Benchmark::Build => program::measure(&setup, &mut report),
         };
         if let Err(error) = result {

@@ -163,6 +163,11 @@ fn tree(pid: u32) -> Vec<u32> {
     all
 }
 
+/// Seconds of processor time that a process has used which somebody else started.
+pub(crate) fn processor_time_of(pid: u32) -> anyhow::Result<f64> {
+    Ok(time_of_process(pid).with_context(|| format!("process {pid} has no clock"))?.as_secs_f64())
+}
+
 /// Processor time of one process, user and system: its clock has nanoseconds, where `/proc/PID/stat` has ticks of 10 ms,
 /// too coarse for some thousand queries a second, and `/proc/PID/schedstat` knows the main thread alone.
 fn time_of_process(pid: u32) -> Option<Duration> {

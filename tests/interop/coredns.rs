@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -35,7 +36,7 @@ impl CoreDns {
             etcd.endpoint()
         );
         fs::write(&corefile, text).expect("a Corefile");
-        let child = Command::new(kept(&format!("coredns-{VERSION}/coredns")))
+        let child = Command::new(Self::program())
             .arg("-conf")
             .arg(&corefile)
             .stdin(Stdio::null())
@@ -45,6 +46,11 @@ impl CoreDns {
         let process = Process(child.expect("CoreDNS starts"));
         wait_for("CoreDNS", || ask(address, zones[0], RecordType::SOA).ok());
         Self { address, _folder: folder, _process: process }
+    }
+
+    /// The program, for who starts it in another way.
+    pub fn program() -> PathBuf {
+        kept(&format!("coredns-{VERSION}/coredns"))
     }
 
     /// Where it answers, over UDP and TCP.

@@ -61,6 +61,11 @@ impl Etcd {
         self.port
     }
 
+    /// Number of its process, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.0.id())
+    }
+
     /// Its certificates.
     pub fn security(&self) -> Option<&Security> {
         self.security.as_ref()

@@ -12,20 +12,20 @@ const FEWEST: f64 = 100.0;
 
 /// A server and what a query cost it, round by round.
 #[derive(Debug)]
-pub(super) struct Contender {
-    pub(super) name: &'static str,
-    pub(super) server: Server,
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) server: Server,
     /// Microseconds of processor time per query.
-    pub(super) costs: Vec<f64>,
+    pub(crate) costs: Vec<f64>,
 }
 
 impl Contender {
-    pub(super) fn new(name: &'static str, server: Server) -> Self {
+    pub(crate) fn new(name: &'static str, server: Server) -> Self {
         Self { name, server, costs: Vec::new() }
     }
 
     /// Has it asked, and notes what its processes spent on a query meanwhile.
-    pub(super) fn measure(
+    pub(crate) fn measure(
         &mut self,
         round: u32,
         ask: impl FnOnce(SocketAddr) -> anyhow::Result<Load>,
@@ -34,7 +34,7 @@ impl Contender {
     }
 
     /// The same with another clock than that of all its processes.
-    pub(super) fn measure_time(
+    pub(crate) fn measure_time(
         &mut self,
         round: u32,
         clock: impl Fn(&Server) -> anyhow::Result<f64>,
@@ -57,13 +57,13 @@ impl Contender {
 }
 
 /// Median of the ratios within rounds.
-pub(super) fn ratio(ours: &[f64], theirs: impl Iterator<Item = f64>) -> anyhow::Result<f64> {
+pub(crate) fn ratio(ours: &[f64], theirs: impl Iterator<Item = f64>) -> anyhow::Result<f64> {
     let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
     median(&ratios).context("no round was measured")
 }
 
 /// The lowest of several figures in each round.
-pub(super) fn best(of: &[&[f64]]) -> Vec<f64> {
+pub(crate) fn best(of: &[&[f64]]) -> Vec<f64> {
     let rounds = of.iter().map(|figures| figures.len()).min().unwrap_or_default();
     (0..rounds).map(|round| of.iter().map(|figures| figures[round]).fold(f64::INFINITY, f64::min)).collect()
 }

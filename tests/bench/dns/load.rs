@@ -5,21 +5,21 @@ use std::{net::SocketAddr, path::Path, process::Command};
 use anyhow::{Context, bail};
 
 /// The core that asks; the other one has the server.
-pub(super) const CORE_OF_LOAD: u32 = 1;
+pub(crate) const CORE_OF_LOAD: u32 = 1;
 
 /// What is asked, how, and how fast.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Questions<'a> {
-    pub(super) file: &'a Path,
-    pub(super) seconds: u32,
+pub(crate) struct Questions<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) seconds: u32,
     /// Questions per second; none: as many as it can.
-    pub(super) rate: Option<u32>,
-    pub(super) over: Over,
+    pub(crate) rate: Option<u32>,
+    pub(crate) over: Over,
 }
 
 /// What dnsperf speaks. All but UDP on connections that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
+pub(crate) enum Over {
     Udp,
     Tcp,
     Tls,
@@ -27,14 +27,14 @@ pub(super) enum Over {
 
 /// What dnsperf reports of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Load {
-    pub(super) completed: f64,
-    pub(super) lost: f64,
-    pub(super) rate: f64,
+pub(crate) struct Load {
+    pub(crate) completed: f64,
+    pub(crate) lost: f64,
+    pub(crate) rate: f64,
 }
 
 /// Asks. A lost packet makes dnsperf wait; few questions under way keep that rare.
-pub(super) fn dnsperf(server: SocketAddr, questions: Questions<'_>) -> anyhow::Result<Load> {
+pub(crate) fn dnsperf(server: SocketAddr, questions: Questions<'_>) -> anyhow::Result<Load> {
     let mut command = Command::new("taskset");
     let seconds = questions.seconds.to_string();
     let core = CORE_OF_LOAD.to_string();

@@ -10,12 +10,12 @@
 //! strikes all alike.
 
 mod clients;
-mod contender;
+pub(crate) mod contender;
 pub(crate) mod hickory;
-mod load;
+pub(crate) mod load;
 pub(crate) mod patched;
 mod secured;
-mod servers;
+pub(crate) mod servers;
 mod size;
 mod streams;
 mod transfer;

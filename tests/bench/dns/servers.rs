@@ -20,7 +20,8 @@ use crate::{
     report::progress,
 };
 
-const CORE_OF_SERVERS: u32 = 0;
+/// The core that answers; the other one has the load.
+pub(crate) const CORE_OF_SERVERS: u32 = 0;
 /// How long a server may take to load the zone.
 const LOADING: Duration = Duration::from_mins(2);
 /// Where Debian keeps servers, which is not on everybody's path.

@@ -9,19 +9,18 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use interop::{CoreDns, Etcd};
 use mcdns_core::{
-    dns::OwnerName,
     model::Timestamp,
-    plan::{GuardOptions, ManagerId, PlanOptions},
+    plan::{GuardOptions, PlanOptions},
     records::{EmptyLevels, Engine, Options},
 };
 use mcdns_publish::{
-    Destination, Leadership, PublishedZone, Publisher, Publishing, Scope, Timing, WithEngine,
-    battery::{Wishes, wish},
+    Destination, Leadership, PublishedZone, Publisher, Publishing, Scope, Timing, WithEngine, battery::Wishes,
 };
 use serde_json::json;
 use support::federation::{APEX, Federation, Shape};
 use tokio::sync::watch;
 
+use super::{manager, wishes};
 use crate::{
     question,
     report::{Report, progress},
@@ -39,14 +38,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_micros(200);
 /// Type A of class IN.
 const A: [u8; 4] = [0, 1, 0, 1];
-/// Names of the large zone: a third each with two addresses, with one, and with an alias.
+/// Names of the large zone.
 const NAMES: usize = 100_000;
 
-fn manager() -> anyhow::Result<ManagerId> {
-    Ok("bench".parse()?)
-}
-
-fn publisher(etcd: &Etcd) -> anyhow::Result<Arc<dyn Publisher>> {
+pub(super) fn publisher(etcd: &Etcd) -> anyhow::Result<Arc<dyn Publisher>> {
     let section = json!({"endpoints": [etcd.endpoint()]});
     mcdns_etcd::publisher("coredns", &[APEX.parse()?], &manager()?, &section).map_err(|why| anyhow!(why))
 }
@@ -127,7 +122,7 @@ fn answers(socket: &UdpSocket, query: &[u8]) -> anyhow::Result<usize> {
 /// A large zone from nothing, and a program that starts when all of it is there.
 pub(super) async fn many(report: &mut Report) -> anyhow::Result<()> {
     let etcd = Etcd::start().await;
-    let wishes = wishes()?;
+    let wishes = wishes(NAMES)?;
     let (seconds, done, calls) = publish(&etcd, &wishes).await?;
     ensure!(done == NAMES && calls > 0, "{done} names were written");
     let measured = format!("{seconds:.1} s");
@@ -139,7 +134,8 @@ pub(super) async fn many(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn publish(etcd: &Etcd, wishes: &Wishes) -> anyhow::Result<(f64, usize, usize)> {
+/// Seconds, names that were written, and calls for that.
+pub(super) async fn publish(etcd: &Etcd, wishes: &Wishes) -> anyhow::Result<(f64, usize, usize)> {
     let (_leading, leads) = watch::channel(true);
     let (options, guard) = (PlanOptions::default(), GuardOptions::default());
     let mut zone = PublishedZone::new(publisher(etcd)?, manager()?, APEX.parse()?, options, guard, Arc::new(leads));
@@ -151,21 +147,4 @@ async fn publish(etcd: &Etcd, wishes: &Wishes) -> anyhow::Result<(f64, usize, us
     }
     ensure!(step.again.is_empty(), "{} names are left", step.again.len());
     Ok((seconds, step.done, step.calls))
-}
-
-fn wishes() -> anyhow::Result<Wishes> {
-    let apex: OwnerName = APEX.parse()?;
-    let mut wishes = Wishes::default();
-    for index in 0..NAMES {
-        let address = Ipv4Addr::from(0x0a00_0000 + u32::try_from(index)?);
-        let other = Ipv4Addr::from(0x0b00_0000 + u32::try_from(index)?);
-        let name = format!("service-{index}.namespace-{}.galactic.svc", index % 200);
-        let data = match index % 3 {
-            0 => format!("A {address} / {other}"),
-            1 => format!("A {address}"),
-            _ => format!("CNAME service-{}.namespace-{}.galactic.svc.{APEX}.", index - 1, (index - 1) % 200),
-        };
-        wishes.add(wish(&apex, &format!("{name} 180 {data}")).map_err(|why| anyhow!(why))?);
-    }
-    Ok(wishes)
 }

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use super::{
     Fault, Inner,
-    store::{Collection, Happening, Name, Refusal, Stored},
+    store::{Collection, Happening, Name, Refusal, Resource, Stored},
 };
 
 /// Larger than any object or list of objects that a test writes.
@@ -138,7 +138,7 @@ fn read(inner: &Arc<Inner>, target: &Target, query: &Query, trimmed: bool) -> Re
     let Some(collection) = store.collections.get(&target.path) else { return plain(404, "404 page not found") };
     if let Some(name) = &target.name {
         let found = collection.objects.get(&(target.namespace.clone(), name.clone()));
-        return found.map_or_else(|| status(404, "not found", None), |stored| json_response(200, &stored.value));
+        return found.map_or_else(|| missing(collection, name), |stored| json_response(200, &stored.value));
     }
     let selection = Selection::new(target, query, trimmed);
     if query.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
@@ -392,7 +392,10 @@ fn write(inner: &Inner, method: &Method, target: &Target, query: &Query, content
     };
     match result {
         Ok(object) => json_response(if *method == Method::POST { 201 } else { 200 }, &object),
-        Err(Refusal::NotFound) => status(404, "not found", None),
+        Err(Refusal::NotFound) => match (store.collections.get(&target.path), &target.name) {
+            (Some(collection), Some(name)) => missing(collection, name),
+            _ => plain(404, "404 page not found"),
+        },
         Err(Refusal::Exists) => status(409, "already exists", None),
         Err(Refusal::Conflict) => status(409, "the object has been modified", None),
         Err(Refusal::Invalid(why)) => status(422, why, None),
@@ -436,6 +439,23 @@ fn status(code: u16, message: &str, retry_after: Option<u32>) -> Response {
         body["details"] = json!({"retryAfterSeconds": seconds});
     }
     json_response(code, &body)
+}
+
+/// There is no such object. That it is the object which is missing, and not its kind, is told by the details.
+fn missing(collection: &Collection, name: &str) -> Response {
+    let Resource { api_version, plural, .. } = collection.resource;
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    let message = match group {
+        "" => format!("{plural} \"{name}\" not found"),
+        group => format!("{plural}.{group} \"{name}\" not found"),
+    };
+    let mut details = json!({"name": name, "kind": plural});
+    if !group.is_empty() {
+        details["group"] = json!(group);
+    }
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message, "reason": "NotFound", "details": details, "code": 404});
+    json_response(404, &body)
 }
 
 fn json_response(code: u16, body: &Value) -> Response {
