@@ -34,11 +34,16 @@ fn endpoints(numbers: &mut Numbers) -> Vec<Endpoint> {
             let count = 1 + numbers.below(3);
             (0..count).map(|_| one(numbers)).collect::<BTreeSet<String>>()
         };
-        let (kind, targets) = match numbers.below(8) {
-            0..3 => ("A", some(numbers, &|numbers| format!("192.0.2.{}", numbers.below(9)))),
-            3 | 4 => ("AAAA", some(numbers, &|numbers| format!("2001:db8::{:x}", numbers.below(30)))),
-            5 => ("CNAME", [self::name(numbers).replace('*', "star")].into()),
-            6 => ("CNAME", [(*numbers.choose(&["elsewhere.example.net", "Other.Example.com."])).to_owned()].into()),
+        let (kind, targets) = match numbers.below(20) {
+            // The provider makes hosts of these as they are, blanks and all.
+            18 => ("SRV", some(numbers, &|numbers| format!("0 5 {} host.example.org.", 80 + numbers.below(3)))),
+            19 => ("NS", some(numbers, &|numbers| format!("ns{}.example.net", numbers.below(3)))),
+            0..6 => ("A", some(numbers, &|numbers| format!("192.0.2.{}", numbers.below(9)))),
+            6..11 => ("AAAA", some(numbers, &|numbers| format!("2001:db8::{:x}", numbers.below(30)))),
+            11..13 => ("CNAME", [self::name(numbers).replace('*', "star")].into()),
+            13..15 => {
+                ("CNAME", [(*numbers.choose(&["elsewhere.example.net", "Other.Example.com."])).to_owned()].into())
+            }
             _ => {
                 let texts = ["v=spf1 -all", "plain", "with \\\"quotes\\\" and ; more", "ünïcode"];
                 ("TXT", [(*numbers.choose(&texts)).to_owned()].into())
@@ -101,7 +106,7 @@ fn question(numbers: &mut Numbers, keys: &[(String, String)]) -> Asked {
 fn publish(etcd: &Etcd, endpoints: &[Endpoint], registry: &str) -> String {
     let mut command = Connector::start(endpoints).command();
     command.args(["--provider=coredns", "--txt-owner-id=theirs", &format!("--registry={registry}")]);
-    command.args(["A", "AAAA", "CNAME", "TXT"].map(|kind| format!("--managed-record-types={kind}")));
+    command.args(["A", "AAAA", "CNAME", "TXT", "SRV", "NS"].map(|kind| format!("--managed-record-types={kind}")));
     finish(command.env("ETCD_URLS", etcd.endpoint())).well().log
 }
 
