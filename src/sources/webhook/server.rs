@@ -128,6 +128,12 @@ async fn apply(State(server): State<Arc<Server>>, request: Request) -> Response 
         Ok(changes) => changes,
         Err(why) => return server.refused(PATH, "malformed", (StatusCode::BAD_REQUEST, why)),
     };
+    for name in table::strays(&server.options.zones, &changes).iter().take(SHOWN) {
+        tracing::warn!(
+            name,
+            "an ownership record of external-dns is outside the zones and is not kept; see --txt-prefix"
+        );
+    }
     let _one_at_a_time = server.changing.lock().await;
     let names = server.keeper.names();
     let changed = match table::change(&server.options.zones, &names, changes) {

@@ -95,6 +95,9 @@ pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Re
     let mut seen = BTreeSet::new();
     for (list, new) in [("updateNew", changes.update_new), ("create", changes.create)] {
         for (index, endpoint) in new.into_iter().enumerate() {
+            if is_stray(zones, &endpoint) {
+                continue;
+            }
             let place = format!("{list}[{index}] {} {}", endpoint.dns_name, endpoint.record_type);
             if !endpoint.set_identifier.is_empty() {
                 faults.push(format!("{place}: set identifiers are not kept; see /adjustendpoints"));
@@ -136,6 +139,21 @@ pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Re
         return Err(Refusal::Full);
     }
     Ok(changed)
+}
+
+/// New ownership records that nobody could look up: the registry of external-dns puts that of an apex beside the zone
+/// (`a-example.net`) unless its prefix ends in a dot. They are not kept, as its own providers do not keep them, for else the
+/// whole call would have to be refused.
+pub(super) fn strays(zones: &[OwnerName], changes: &Changes) -> Vec<String> {
+    let new = changes.update_new.iter().chain(&changes.create);
+    new.filter(|endpoint| is_stray(zones, endpoint)).map(|endpoint| endpoint.dns_name.clone()).collect()
+}
+
+/// True for a TXT record outside all zones. Other than marks none comes past `/adjustendpoints`.
+fn is_stray(zones: &[OwnerName], endpoint: &Endpoint) -> bool {
+    let plain = endpoint.dns_name.strip_suffix('.').unwrap_or(&endpoint.dns_name);
+    let outside = |owner: OwnerName| !zones.iter().any(|apex| owner.is_at_or_below(apex));
+    endpoint.record_type.eq_ignore_ascii_case("TXT") && OwnerName::parse(plain).is_ok_and(outside)
 }
 
 /// How many names are left after a change.

@@ -165,6 +165,17 @@ async fn one_wrong_endpoint_is_named_and_nothing_is_done() {
     assert_eq!(stage.records().await, json!([]));
 }
 
+#[tokio::test]
+async fn the_mark_of_an_apex_beside_the_zone_is_not_kept_and_holds_nothing_up() {
+    let stage = Stage::new().await;
+    let mark = json!({"dnsName": "a-example.net", "recordType": "TXT", "targets": ["\"heritage=external-dns\""]});
+    let apex = a("example.net", "192.0.2.1");
+    assert_eq!(stage.apply(json!({"create": [apex, mark]})).await.0, 204);
+    assert_eq!(stage.records().await, json!([apex]));
+    assert_eq!(stage.apply(json!({"delete": [apex, mark]})).await.0, 204);
+    assert_eq!(stage.records().await, json!([]));
+}
+
 #[rstest]
 #[case::cname_beside(json!({"create": [a("c.example.net", "192.0.2.1"), {"dnsName": "c.example.net", "recordType": "CNAME", "targets": ["x.example.net"]}]}), "a CNAME stands alone")]
 #[case::cname_at_apex(json!({"create": [{"dnsName": "example.net", "recordType": "CNAME", "targets": ["x.example.org"]}]}), "apex")]
