@@ -18,6 +18,8 @@ pub const MEMBER_ACCOUNT: &str = "mcdns";
 
 /// Kinds of KubeFed itself, whose controllers are not there.
 const KUBEFED: &str = include_str!("kubefed/federated.yaml");
+/// What an installation of external-dns is made of, but for the program.
+const EXTERNAL_DNS: &str = include_str!("external_dns/installed.yaml");
 /// What a member grants.
 const MEMBER: &str = include_str!("member.yaml");
 
@@ -31,11 +33,18 @@ impl Manifests {
     /// What the chart renders.
     #[track_caller]
     pub fn of_chart() -> Self {
+        Self::of_chart_with(&[])
+    }
+
+    /// What the chart renders with these values, as in `ports.dns=53`.
+    #[track_caller]
+    pub fn of_chart_with(values: &[&str]) -> Self {
         let chart = programs::repository().join("deploy/chart");
         let mut helm = Command::new(programs::helm());
         helm.args(["template", "mcdns"]).arg(chart).args(["--namespace", SYSTEM, "--include-crds"]);
         // Of the API servers here; Helm would take its own.
         helm.args(["--kube-version", "1.35.4"]);
+        helm.args(values.iter().flat_map(|value| ["--set", value]));
         Self { objects: parse(&programs::output(&mut helm)) }
     }
 
@@ -80,8 +89,18 @@ impl Manifests {
 
 /// What a member grants to the host, in the order in which it is made.
 pub fn member() -> Vec<(Kind, Value)> {
+    of_kinds(MEMBER)
+}
+
+/// What external-dns needs in a host for its source `crd`, in the order in which it is made.
+pub fn external_dns() -> Vec<(Kind, Value)> {
+    of_kinds(EXTERNAL_DNS)
+}
+
+#[track_caller]
+fn of_kinds(text: &str) -> Vec<(Kind, Value)> {
     let kind = |object: &Value| installed(object["kind"].as_str().unwrap_or_default()).expect("a kind");
-    parse(MEMBER).into_iter().map(|object| (kind(&object), object)).collect()
+    parse(text).into_iter().map(|object| (kind(&object), object)).collect()
 }
 
 /// Kinds whose objects do something without a controller.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use etcd_client::{Certificate, Client, ConnectOptions, DeleteOptions, Identity, PutOptions, TlsOptions};
+use etcd_client::{Certificate, Client, ConnectOptions, DeleteOptions, GetOptions, Identity, PutOptions, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
 
@@ -133,6 +133,14 @@ impl Etcd {
             revision = revision_of(client.put(*key, *value, None).await.expect("a put").header());
         }
         revision
+    }
+
+    /// All keys below, with their values, and the revision that they are of.
+    pub async fn below(&self, prefix: &str) -> (Vec<(String, String)>, i64) {
+        let found = self.client().await.get(prefix, Some(GetOptions::new().with_prefix())).await.expect("a get");
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let pairs = found.kvs().iter().map(|pair| (text(pair.key()), text(pair.value()))).collect();
+        (pairs, revision_of(found.header()))
     }
 
     /// Puts a key in that goes with a lease of so many seconds.

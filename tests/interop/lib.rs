@@ -9,6 +9,7 @@ mod coredns;
 mod etcd;
 mod gate;
 mod query;
+mod served;
 
 use std::{
     env,
@@ -22,6 +23,7 @@ pub use coredns::CoreDns;
 pub use etcd::{Etcd, Security};
 pub use gate::Gate;
 pub use query::{Answer, Asked, ask};
+pub use served::Served;
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_mins(2);

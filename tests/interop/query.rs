@@ -45,7 +45,9 @@ pub struct Answer {
 /// Where it does not answer.
 pub fn ask(server: SocketAddr, name: &str, record_type: RecordType) -> io::Result<Answer> {
     let mut query = Message::new(0x2a2a, MessageType::Query, OpCode::Query);
-    query.add_query(Query::query(Name::from_ascii(format!("{name}.")).expect("a name"), record_type));
+    // Label by label, for the presentation format of the library has no `*` within a label.
+    let labels = Name::from_labels(name.split('.').map(str::as_bytes)).expect("a name");
+    query.add_query(Query::query(labels, record_type));
     let octets = query.to_vec().expect("a query");
     let mut stream = TcpStream::connect(server)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -5,6 +5,7 @@
 mod changes;
 mod common;
 mod domains;
+mod external_dns;
 mod faults;
 mod guides;
 mod harness;

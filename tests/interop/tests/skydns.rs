@@ -1,13 +1,9 @@
 //! The same keys, served by CoreDNS and by mcdns: the same answers.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::collections::BTreeMap;
 
 use hickory_proto::rr::RecordType;
-use interop::{Answer, Asked, CoreDns, Etcd, Numbers, PATIENCE, ask, queries};
-use mcdns_core::{answer::Snapshot, dns::Serial};
-use mcdns_serve::{Listener, PolicyStore, Server, SnapshotStore};
-use mcdns_skydns::{LeaseLimits, Prefix};
-use mcdns_sources::skydns::{Follower, Options, Standing, State, Tls, open};
+use interop::{Answer, Asked, CoreDns, Etcd, Numbers, Served, ask, queries};
 
 const ZONES: [&str; 3] = ["example.org", "sub.example.org", "in-addr.arpa"];
 /// Few, so that names meet.
@@ -27,46 +23,6 @@ const TYPES: [RecordType; 11] = [
 ];
 /// Questions to one store.
 const PER_STORE: usize = 50;
-
-/// mcdns with what a state has.
-struct Served {
-    store: Arc<SnapshotStore>,
-    server: Server,
-    follower: Follower,
-}
-
-impl Served {
-    fn start(etcd: &Etcd) -> Self {
-        let options = Options {
-            endpoints: vec![etcd.endpoint()],
-            prefix: Prefix::default(),
-            zones: ZONES.map(|zone| zone.parse().expect("a name")).to_vec(),
-            user: None,
-            tls: Tls::default(),
-            leases: LeaseLimits::default(),
-            serial: Serial(1),
-        };
-        let follower = open(options).expect("a source");
-        let store = Arc::new(SnapshotStore::new(Snapshot::default()));
-        let listener = Listener::plain(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let server = Server::bind(&[listener], 1, &store, &PolicyStore::default()).expect("a server");
-        Self { store, server, follower }
-    }
-
-    /// Serves what is known, once that is all up to this revision.
-    async fn catch_up(&self, revision: i64) {
-        let mut states = self.follower.states();
-        let wanted = |state: &State| state.standing == Standing::Fresh && state.revision >= revision;
-        let state = tokio::time::timeout(PATIENCE, states.wait_for(wanted)).await;
-        let state = state.expect("in time").expect("a source").clone();
-        let with = |snapshot: Snapshot, zone| snapshot.with_other(Arc::new(zone));
-        self.store.store(state.zones.into_iter().fold(Snapshot::default(), with));
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.server.addresses()[0]
-    }
-}
 
 /// A name in one of the zones, or such a zone itself.
 fn name(numbers: &mut Numbers) -> String {
@@ -173,7 +129,7 @@ fn question(numbers: &mut Numbers, store: &BTreeMap<String, String>) -> Asked {
 async fn random_questions_to_random_keys_are_answered_as_coredns_answers_them() {
     let etcd = Etcd::start().await;
     let coredns = CoreDns::start(&etcd, &ZONES);
-    let mcdns = Served::start(&etcd);
+    let mcdns = Served::start(&etcd, &ZONES);
     etcd.put(&[("/skydns/com/example", "{}")]).await;
     let total = queries(300);
     let mut numbers = Numbers::from_seed(20_260_101);

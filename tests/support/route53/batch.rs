@@ -194,19 +194,19 @@ fn parse_change(index: usize, change: &Element) -> Result<Change, Refusal> {
 }
 
 fn parse_alias(target: &Element) -> Result<AliasTarget, Refusal> {
-    // A sequence: what comes in another order is as wrong as what is missing.
-    for (place, expected) in ["HostedZoneId", "DNSName", "EvaluateTargetHealth"].into_iter().enumerate() {
-        match target.children.get(place) {
-            Some(child) if child.name == expected => {}
-            Some(child) => {
-                return Err(Refusal::invalid_input(format!(
-                    "Invalid XML ; cvc-complex-type.2.4.a: Invalid content was found starting with element '{}'. \
-                     One of '{{\"{NAMESPACE}\":{expected}}}' is expected.",
-                    child.name
-                )));
-            }
-            None => return Err(incomplete("AliasTarget", expected)),
-        }
+    // In any order: the SDK for Go sorts them by name, that for Rust does not, and the service takes both.
+    let known = ["HostedZoneId", "DNSName", "EvaluateTargetHealth"];
+    let missing: Vec<&str> = known.into_iter().filter(|name| target.child(name).is_none()).collect();
+    if let Some(child) = target.children.iter().find(|child| !known.contains(&&*child.name)) {
+        return Err(Refusal::invalid_input(format!(
+            "Invalid XML ; cvc-complex-type.2.4.a: Invalid content was found starting with element '{}'. \
+             One of '{{\"{NAMESPACE}\":{}}}' is expected.",
+            child.name,
+            missing.first().unwrap_or(&known[0]),
+        )));
+    }
+    if let Some(missing) = missing.first() {
+        return Err(incomplete("AliasTarget", missing));
     }
     let text = |name| target.text_of(name).unwrap_or_default();
     let zone_id = text("HostedZoneId").trim_start_matches("/hostedzone/").to_owned();
