@@ -3,6 +3,8 @@
 //! Its source `connector` reads its endpoints from a server, which is [`Connector`]. They come in Go's own encoding (gob,
 //! <https://pkg.go.dev/encoding/gob>): once the shape of the types, as a Go program wrote it, then one value.
 
+#![allow(clippy::panic, reason = "a test fails by a panic")]
+
 use std::{
     env,
     io::{Read, Write as _},
@@ -118,7 +120,9 @@ impl Endpoint {
         if !self.targets.is_empty() {
             member(2, into);
             unsigned(self.targets.len(), into);
-            self.targets.iter().for_each(|target| string(target, into));
+            for target in &self.targets {
+                string(target, into);
+            }
         }
         member(3, into);
         string(&self.kind, into);
@@ -276,14 +280,20 @@ pub fn program() -> PathBuf {
 }
 
 fn message(endpoints: &[Endpoint]) -> Vec<u8> {
-    let octet = |at: usize| u8::from_str_radix(&TYPES[at..at + 2], 16).expect("an octet");
-    let mut message: Vec<u8> = (0..TYPES.len()).step_by(2).map(octet).collect();
+    let mut message = octets(TYPES);
     let mut value = IS_ENDPOINTS.to_vec();
     unsigned(endpoints.len(), &mut value);
-    endpoints.iter().for_each(|endpoint| endpoint.encode(&mut value));
+    for endpoint in endpoints {
+        endpoint.encode(&mut value);
+    }
     unsigned(value.len(), &mut message);
     message.extend(value);
     message
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let octet = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("an octet");
+    (0..hex.len()).step_by(2).map(octet).collect()
 }
 
 fn string(text: &str, into: &mut Vec<u8>) {
@@ -314,9 +324,8 @@ mod tests {
         let endpoint = Endpoint::new("a.example", "A", 300, &["192.0.2.1"]).one_of("s", "aws/weight", "10");
         let expected = "39ff8a00010109612e6578616d706c650101093139322e302e322e3101014101017301fe02580201010a6177732f77\
             656967687401023130 0000";
-        let hex: String = message(&[endpoint]).iter().map(|octet| format!("{octet:02x}")).collect();
-        assert_eq!(hex, format!("{TYPES}{}", expected.replace(' ', "")));
-        let hex: String = message(&[]).iter().map(|octet| format!("{octet:02x}")).collect();
-        assert_eq!(hex, format!("{TYPES}04ff8a0000"));
+        let expected = octets(&format!("{TYPES}{}", expected.replace(' ', "")));
+        assert_eq!(message(&[endpoint]), expected);
+        assert_eq!(message(&[]), octets(&format!("{TYPES}04ff8a0000")));
     }
 }
