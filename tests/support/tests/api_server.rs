@@ -1,5 +1,7 @@
 //! What the API server in the same process says where programs listen to its words.
 
+#![allow(clippy::panic, reason = "a test fails by a panic")]
+
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret};
 use kube::{
     Api,
