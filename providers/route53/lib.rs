@@ -6,11 +6,11 @@
 //!   hosted zone ──reading──► Standing ┘                   ◄─verdict── what was refused, and who is to blame
 //! ```
 //!
-//! * [`wire`]: record sets between our form and that of the API, pure.
-//! * [`alias`], [`translate`]: ALIAS records for host names of AWS.
-//! * [`batch`], [`verdict`]: what goes into a request, and what comes back when it is refused.
-//! * [`access`], [`client`], [`limiter`], [`trouble`]: accounts, calls, how often, and what goes wrong.
-//! * [`zones`], [`reading`]: which hosted zone, and what stands in it.
+//! * `wire`: record sets between our form and that of the API, pure.
+//! * `alias`, `translate`: ALIAS records for host names of AWS.
+//! * `batch`, `verdict`: what goes into a request, and what comes back when it is refused.
+//! * `access`, `client`, `limiter`, `trouble`: accounts, calls, how often, and what goes wrong.
+//! * `zones`, `reading`: which hosted zone, and what stands in it.
 //!
 //! Invariants:
 //! * A name and its ownership records are in one request, DELETE of what was read and CREATE of what is wanted, so that

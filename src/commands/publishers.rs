@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mcdns_core::{
     check::{Finding, FindingCode},
+    dns::OwnerName,
     plan::ManagerId,
     records::EmptyLevels,
 };
@@ -17,7 +18,11 @@ use crate::settings::{DestinationSettings, ProviderSection, PublishSettings};
 pub(crate) fn destinations(settings: &PublishSettings, empty_levels: EmptyLevels) -> (Vec<Destination>, Vec<Finding>) {
     let (mut destinations, mut findings) = (Vec::new(), Vec::new());
     let Some(manager) = &settings.manager else { return (destinations, findings) };
-    for one in &settings.to {
+    for (index, one) in settings.to.iter().enumerate() {
+        if let Some(why) = settings.to[..index].iter().find_map(|before| overlap(before, one)) {
+            findings.push(refusal(&one.provider, why));
+            continue;
+        }
         match publisher(one, manager) {
             Ok(publisher) => destinations.push(Destination {
                 publisher,
@@ -45,6 +50,75 @@ fn publisher(settings: &DestinationSettings, manager: &ManagerId) -> Result<Arc<
     }
 }
 
+/// Why two entries cannot both be: each would take what the other publishes for what is no longer wanted, because the manager
+/// is the same.
+fn overlap(before: &DestinationSettings, one: &DestinationSettings) -> Option<String> {
+    let (theirs, ours) = (&before.provider, &one.provider);
+    let same_place = match (theirs.word, ours.word) {
+        // Each of these has a store to itself.
+        ("memory", _) => false,
+        // The keys of a child zone stand below those of its parent.
+        ("etcd", "etcd") => {
+            ["endpoints", "prefix", "configFile"].iter().all(|key| theirs.value[key] == ours.value[key])
+        }
+        (theirs_word, word) => theirs_word == word && theirs.value == ours.value,
+    };
+    let within = |a: &OwnerName, b: &OwnerName| if ours.word == "etcd" { a.is_at_or_below(b) } else { a == b };
+    let mut pairs = before.zones.iter().flat_map(|theirs| one.zones.iter().map(move |ours| (theirs, ours)));
+    let (a, b) = pairs.find(|(a, b)| same_place && (within(a, b) || within(b, a)))?;
+    Some(format!("{b} goes to the same place as {a} of `{}`; put both into one entry", before.name))
+}
+
 fn refusal(section: &ProviderSection, why: String) -> Finding {
     Finding::new(FindingCode::RefusedSetting, why).at(&section.file, section.line, 0).field(&section.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::settings::{Flags, Settings};
+
+    #[rstest]
+    #[case::child_zone_in_one_etcd(
+        "zones: [example.com], etcd: {endpoints: [http://h:2379]}",
+        "zones: [a.example.com], etcd: {endpoints: [http://h:2379], lease: 5m}",
+        true
+    )]
+    #[case::another_prefix(
+        "zones: [example.com], etcd: {endpoints: [http://h:2379]}",
+        "zones: [a.example.com], etcd: {endpoints: [http://h:2379], prefix: /other}",
+        false
+    )]
+    #[case::beside_each_other(
+        "zones: [a.example], etcd: {endpoints: [http://h:2379]}",
+        "zones: [b.example], etcd: {endpoints: [http://h:2379]}",
+        false
+    )]
+    #[case::one_zone_twice("zones: [a.example], route53: {}", "zones: [a.example], route53: {}", true)]
+    #[case::public_and_private(
+        "zones: [a.example], route53: {zoneType: public}",
+        "zones: [a.example], route53: {zoneType: private}",
+        false
+    )]
+    #[case::child_zone_in_route_53("zones: [a.example], route53: {}", "zones: [b.a.example], route53: {}", false)]
+    #[case::in_memory("zones: [a.example], memory: {}", "zones: [a.example], memory: {}", false)]
+    fn entries_that_would_undo_each_other_are_refused(
+        #[case] first: &str,
+        #[case] second: &str,
+        #[case] refused: bool,
+    ) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("settings.yaml");
+        let text = format!(
+            "version: 1\npublish:\n  manager: prod\n  to:\n    - {{name: a, {first}}}\n    - {{name: b, {second}}}\n"
+        );
+        std::fs::write(&file, text).expect("written");
+        let settings = Settings::resolve(Some(&file), std::iter::empty(), &Flags::default()).expect("settings");
+        let (destinations, findings) = destinations(&settings.publish.value, settings.empty_levels.value);
+        let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!((destinations.len(), findings.len()), (2 - usize::from(refused), usize::from(refused)), "{told:?}");
+        assert!(told.iter().all(|told| told.contains("put both into one entry")), "{told:?}");
+    }
 }

@@ -7,7 +7,7 @@
 //! }
 //! ```
 //!
-//! Each case gets a subject of its own, works through [`PublishedZone`] as the loop does, and ends with the law of
+//! Each case gets a subject of its own, works through `PublishedZone` as the loop does, and ends with the law of
 //! convergence: after apply, a publisher that knows nothing yet plans nothing. What a publisher cannot hold
 //! ([`Capabilities`](crate::Capabilities)) is left out of what is wanted.
 

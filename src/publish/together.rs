@@ -1,6 +1,6 @@
 //! All publishers of a program: started from settings, told of changes, asked for plans and reports.
 //!
-//! This is what a command holds. It starts one task for each zone of each publisher ([`start`](crate::start)) and passes
+//! This is what a command holds. It starts one task for each zone of each publisher ([`start`]) and passes
 //! on what happens; it decides nothing.
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -6,7 +6,7 @@
 //!   findings, Events, conditions of records and Domains ◄── reports ┘
 //! ```
 //!
-//! What changed reaches publishers through [`Federation`], at once; here is only what may take its time.
+//! What changed reaches publishers through `Federation`, at once; here is only what may take its time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
