@@ -15,3 +15,4 @@ mod outages;
 mod publishing;
 mod refusals;
 mod replicas;
+mod webhook;
