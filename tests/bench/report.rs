@@ -3,7 +3,10 @@
 use std::{
     fmt::{self, Write as _},
     io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
 };
+
+use anyhow::anyhow;
 
 use crate::machine::Machine;
 
@@ -53,6 +56,21 @@ impl Report {
     pub(crate) fn failed(&mut self, what: &str, error: &anyhow::Error) {
         let measured = format!("{error:#}").replace('\n', " ");
         self.push(Row { what: what.to_owned(), wanted: String::new(), measured, verdict: Verdict::Failed });
+    }
+
+    /// Measures something; where that cannot be done, a row says so. What starts foreign programs fails as a test does, by a
+    /// panic.
+    pub(crate) fn attempt(&mut self, what: &str, measure: impl FnOnce(&mut Self) -> anyhow::Result<()>) {
+        let result = catch_unwind(AssertUnwindSafe(|| measure(self)));
+        let error = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                anyhow!("{}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it stopped without a word"))
+            }
+        };
+        self.failed(what, &error);
     }
 
     /// True if everything could be measured.

@@ -272,7 +272,12 @@ impl World {
 
     /// Endpoints of a DNSEndpoint in short, sorted as written: `name ttl type target target`.
     pub fn endpoints(&self, name: &str) -> Vec<String> {
-        let object = match self.host().read(kinds::DNS_ENDPOINT, name) {
+        self.endpoints_of(kinds::DNS_ENDPOINT, name)
+    }
+
+    /// The same of a DNSEndpoint in whatever group.
+    pub fn endpoints_of(&self, kind: Kind, name: &str) -> Vec<String> {
+        let object = match self.host().read(kind, name) {
             Ok(object) => object,
             Err(refused) => return vec![refused.to_string()],
         };

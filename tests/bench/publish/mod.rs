@@ -4,10 +4,7 @@ mod etcd;
 mod route53;
 mod skydns;
 
-use std::{
-    net::Ipv4Addr,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::net::Ipv4Addr;
 
 use anyhow::anyhow;
 use mcdns_core::{dns::OwnerName, plan::ManagerId};
@@ -19,10 +16,10 @@ use crate::{Setup, report::Report};
 /// Measures each part; one that cannot be measured stops no other.
 pub(crate) fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    attempt(report, "endpoint change to CoreDNS' answer", |report| runtime.block_on(etcd::change(report)));
-    attempt(report, "100,000 names in etcd", |report| runtime.block_on(etcd::many(report)));
-    attempt(report, "10,000 names in Route 53", |report| runtime.block_on(route53::measure(report)));
-    attempt(report, "processor time per query from SkyDNS keys", |report| skydns::measure(setup, &runtime, report));
+    report.attempt("endpoint change to CoreDNS' answer", |report| runtime.block_on(etcd::change(report)));
+    report.attempt("100,000 names in etcd", |report| runtime.block_on(etcd::many(report)));
+    report.attempt("10,000 names in Route 53", |report| runtime.block_on(route53::measure(report)));
+    report.attempt("processor time per query from SkyDNS keys", |report| skydns::measure(setup, &runtime, report));
     Ok(())
 }
 
@@ -50,18 +47,4 @@ fn wishes(names: usize) -> anyhow::Result<Wishes> {
 /// One of these names, below the apex.
 fn name(index: usize) -> String {
     format!("service-{index}.namespace-{}.galactic.svc", index % 200)
-}
-
-/// What starts foreign programs fails as a test does, by a panic.
-fn attempt(report: &mut Report, what: &str, measure: impl FnOnce(&mut Report) -> anyhow::Result<()>) {
-    let result = catch_unwind(AssertUnwindSafe(|| measure(report)));
-    let error = match result {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            anyhow!("{}", text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("it stopped without a word"))
-        }
-    };
-    report.failed(what, &error);
 }

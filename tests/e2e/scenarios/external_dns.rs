@@ -10,7 +10,7 @@ use e2e::{
     objects::SYSTEM,
     until_equal, wait_for,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use support::{
     external_dns::{self, Finished},
     route53::{RecordSet, Route53},
@@ -56,17 +56,7 @@ impl Stage {
 
     /// Endpoints of the object of external-dns' own group, as [`World::endpoints`] has them.
     fn endpoints(&self) -> Vec<String> {
-        let object = match self.world.host().read(kinds::DNS_ENDPOINT_OF_EXTERNAL_DNS, ENDPOINT) {
-            Ok(object) => object,
-            Err(refused) => return vec![refused.to_string()],
-        };
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let endpoint = |one: &Value| {
-            let targets: Vec<String> = one["targets"].as_array().into_iter().flatten().map(text).collect();
-            let fixed = [&one["dnsName"], &one["recordTTL"], &one["recordType"]].map(text).join(" ");
-            format!("{fixed} {}", targets.join(" "))
-        };
-        object["spec"]["endpoints"].as_array().into_iter().flatten().map(endpoint).collect()
+        self.world.endpoints_of(kinds::DNS_ENDPOINT_OF_EXTERNAL_DNS, ENDPOINT)
     }
 
     /// Records of the zone in the same form, ownership records and those of the apex left out.
