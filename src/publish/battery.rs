@@ -1,6 +1,6 @@
 //! The tests that every publisher runs.
 //!
-//! ```ignore
+//! ```text
 //! #[tokio::test]
 //! async fn the_battery() {
 //!     mcdns_publish::battery::run(&|| Box::pin(async { Box::new(MySubject::new().await) as _ })).await.unwrap();

@@ -18,7 +18,12 @@ use std::{
 };
 
 use futures::StreamExt;
-use mcdns_core::{dns::OwnerName, model::Timestamp, plan::Plan, records::ChangedNames};
+use mcdns_core::{
+    dns::OwnerName,
+    model::Timestamp,
+    plan::{Plan, WantedName},
+    records::ChangedNames,
+};
 use tokio::{
     sync::{Notify, Semaphore, oneshot, watch},
     task::JoinHandle,
@@ -98,6 +103,7 @@ pub fn start(
     timing: Timing,
 ) -> ZoneHandle {
     let inbox = Arc::new(Inbox::default());
+    let source = Arc::new(Informed { source, inbox: inbox.clone() });
     let (told, report) = watch::channel(ZoneReport::new(&zone));
     let driver = Driver {
         zone,
@@ -166,9 +172,15 @@ impl ZoneHandle {
     }
 }
 
+/// What is wanted, and what waits in the inbox to be told of it.
+struct Informed {
+    source: Arc<dyn WantedSource>,
+    inbox: Arc<Inbox>,
+}
+
 struct Driver {
     zone: PublishedZone,
-    source: Arc<dyn WantedSource>,
+    source: Arc<Informed>,
     comparing: Arc<Semaphore>,
     timing: Timing,
     inbox: Arc<Inbox>,
@@ -417,6 +429,20 @@ impl Driver {
     /// Milliseconds since the start: a clock that does not jump.
     fn now(&self) -> Timestamp {
         Timestamp(i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl WantedSource for Informed {
+    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
+        self.source.wanted_names(apex)
+    }
+
+    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
+        self.source.wanted_name(apex, owner)
+    }
+
+    fn untold_causes(&self) -> BTreeMap<OwnerName, Arc<str>> {
+        self.inbox.lock().names.clone()
     }
 }
 

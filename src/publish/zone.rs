@@ -43,6 +43,21 @@ pub trait WantedSource: Send + Sync + 'static {
 
     /// One name; the same as among all. Outer none: there is no such zone.
     fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>>;
+
+    /// What made names change that [`PublishedZone::note_cause`] was not told yet. Asked after names were: a comparison
+    /// also finds what changed since it was asked for, and the guard is to count that under its cause.
+    fn untold_causes(&self) -> BTreeMap<OwnerName, Arc<str>> {
+        BTreeMap::new()
+    }
+}
+
+/// What is wanted, in the form of a publisher.
+struct Wishes {
+    desired: BTreeMap<OwnerName, Desired>,
+    /// False if the source does not know the zone at all.
+    zone_known: bool,
+    /// What made names change, where the zone was not told yet.
+    causes: BTreeMap<OwnerName, Arc<str>>,
 }
 
 /// A name that was refused.
@@ -97,6 +112,15 @@ pub enum Scope {
     Zone,
     /// These names, from what is known.
     Names(BTreeSet<OwnerName>),
+}
+
+impl Scope {
+    fn has(&self, owner: &OwnerName) -> bool {
+        match self {
+            Self::Zone => true,
+            Self::Names(names) => names.contains(owner),
+        }
+    }
 }
 
 impl PublishedZone {
@@ -193,9 +217,9 @@ impl PublishedZone {
     /// The zone cannot be read.
     pub async fn preview(&self, source: &dyn WantedSource, now: Timestamp) -> Result<Plan, PublishError> {
         let current = self.publisher.read(&self.apex).await?.of(&self.apex);
-        let (desired, known) = self.desired_zone(source).await?;
-        let plan = plan(self.publisher.name(), &self.apex, &current, &desired, self.options);
-        Ok(self.guarded(&mut self.guard.clone(), self.quarantined(plan, now), &current, known, now))
+        let wishes = self.wishes_of_zone(source).await?;
+        let plan = plan(self.publisher.name(), &self.apex, &current, &wishes.desired, self.options);
+        Ok(self.guarded(&mut self.guard.clone(), self.quarantined(plan, now), &current, &wishes, now))
     }
 
     /// Brings names to what is wanted now. With [`Scope::Zone`], or where nothing was read yet, the zone is read first.
@@ -220,8 +244,8 @@ impl PublishedZone {
         }
     }
 
-    /// The guarded plan. Where something would be held, the whole zone is looked at, so that one checksum stands for
-    /// all that waits.
+    /// The guarded plan. Where something would be held that is not yet, the whole zone is looked at, so that one checksum
+    /// stands for all that waits.
     async fn planned(
         &mut self,
         source: &dyn WantedSource,
@@ -230,20 +254,25 @@ impl PublishedZone {
         now: Timestamp,
     ) -> Result<(Plan, Scope), PublishError> {
         if let Scope::Names(names) = scope {
-            let (desired, known) = self.desired(source, names).await?;
-            let plan = plan_names(self.publisher.name(), &self.apex, current, &desired, names, self.options);
+            // What waits is counted with what comes now, or a loss would pass in parts.
+            let waiting: BTreeSet<OwnerName> =
+                self.last.held.iter().flat_map(|held| &held.changes).map(|change| change.owner().clone()).collect();
+            let names = names | &waiting;
+            let wishes = self.wishes(source, &names).await?;
+            let plan = plan_names(self.publisher.name(), &self.apex, current, &wishes.desired, &names, self.options);
             let mut guard = self.guard.clone();
-            let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, known, now);
-            if plan.held.is_empty() {
+            let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, &wishes, now);
+            if plan.held.iter().flat_map(|held| &held.changes).all(|change| waiting.contains(change.owner())) {
                 self.guard = guard;
-                return Ok((plan, scope.clone()));
+                return Ok((plan, Scope::Names(names)));
             }
         }
-        let (desired, known) = self.desired_zone(source).await?;
-        self.quarantine.retain(|owner, _| desired.contains_key(owner) || current.names.contains_key(owner));
-        let plan = plan(self.publisher.name(), &self.apex, current, &desired, self.options);
+        let wishes = self.wishes_of_zone(source).await?;
+        let is_there = |owner: &OwnerName| wishes.desired.contains_key(owner) || current.names.contains_key(owner);
+        self.quarantine.retain(|owner, _| is_there(owner));
+        let plan = plan(self.publisher.name(), &self.apex, current, &wishes.desired, self.options);
         let mut guard = self.guard.clone();
-        let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, known, now);
+        let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, &wishes, now);
         self.guard = guard;
         Ok((plan, Scope::Zone))
     }
@@ -315,23 +344,19 @@ impl PublishedZone {
         Ok(())
     }
 
-    async fn desired_zone(
-        &self,
-        source: &dyn WantedSource,
-    ) -> Result<(BTreeMap<OwnerName, Desired>, bool), PublishError> {
+    async fn wishes_of_zone(&self, source: &dyn WantedSource) -> Result<Wishes, PublishError> {
         let wanted = source.wanted_names(&self.apex);
-        let known = wanted.is_some();
-        Ok((self.translated(wanted.unwrap_or_default()).await?, known))
+        let causes = source.untold_causes();
+        let zone_known = wanted.is_some();
+        Ok(Wishes { desired: self.translated(wanted.unwrap_or_default()).await?, zone_known, causes })
     }
 
-    async fn desired(
-        &self,
-        source: &dyn WantedSource,
-        names: &BTreeSet<OwnerName>,
-    ) -> Result<(BTreeMap<OwnerName, Desired>, bool), PublishError> {
+    async fn wishes(&self, source: &dyn WantedSource, names: &BTreeSet<OwnerName>) -> Result<Wishes, PublishError> {
         let asked: Vec<_> = names.iter().map(|name| source.wanted_name(&self.apex, name)).collect();
-        let known = asked.iter().all(Option::is_some);
-        Ok((self.translated(asked.into_iter().flatten().flatten().collect()).await?, known))
+        let causes = source.untold_causes();
+        let zone_known = asked.iter().all(Option::is_some);
+        let desired = self.translated(asked.into_iter().flatten().flatten().collect()).await?;
+        Ok(Wishes { desired, zone_known, causes })
     }
 
     /// What is wanted in the publisher's form.
@@ -379,12 +404,12 @@ impl PublishedZone {
         Plan::new(&publisher, zone, kept, skipped)
     }
 
-    fn guarded(&self, guard: &mut Guard, plan: Plan, current: &CurrentZone, zone_known: bool, now: Timestamp) -> Plan {
-        let cause = |owner: &OwnerName| match self.causes.get(owner) {
+    fn guarded(&self, guard: &mut Guard, plan: Plan, current: &CurrentZone, wishes: &Wishes, now: Timestamp) -> Plan {
+        let cause = |owner: &OwnerName| match wishes.causes.get(owner).or_else(|| self.causes.get(owner)) {
             Some(cause) => cause.to_string(),
             None => "found when the zone was compared".to_owned(),
         };
-        guard.check(plan, World { current, cause: &cause, zone_known }, now)
+        guard.check(plan, World { current, cause: &cause, zone_known: wishes.zone_known }, now)
     }
 
     async fn carry_out(&mut self, plan: Plan, scope: &Scope, now: Timestamp) -> Step {
@@ -418,6 +443,12 @@ impl PublishedZone {
         if applied.error.as_ref() == Some(&PublishError::NotLeader) {
             self.forget();
         }
+        // What stands as it should is due to nothing any more.
+        let held = plan.held.iter().flat_map(|held| &held.changes).map(Change::owner);
+        let skipped = plan.skipped.iter().map(|one| &one.owner);
+        let left = applied.left.iter().chain(&applied.unknown).chain(applied.refused.keys());
+        let waiting: BTreeSet<&OwnerName> = held.chain(skipped).chain(left).collect();
+        self.causes.retain(|owner, _| waiting.contains(owner) || !scope.has(owner));
         match scope {
             Scope::Zone => self.last = plan,
             Scope::Names(names) => self.last = merged(&self.last, plan, names),

@@ -3,7 +3,7 @@
 #![allow(clippy::panic, reason = "a test says what it waited for")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -31,15 +31,31 @@ fn name(text: &str) -> OwnerName {
 
 /// What is wanted, changed by the test.
 #[derive(Default)]
-struct World(Mutex<Option<Wishes>>);
+struct World {
+    wishes: Mutex<Option<Wishes>>,
+    /// What happens just before all names are asked for the next time.
+    late: Mutex<Option<Event>>,
+}
+
+type Event = Box<dyn FnOnce(&World) + Send>;
+
+impl World {
+    fn wish(&self, lines: &[&str]) {
+        *self.wishes.lock().expect("whole") = Some(Wishes::of(&apex(), lines).expect("wishes"));
+    }
+}
 
 impl WantedSource for World {
     fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
-        self.0.lock().expect("whole").as_ref()?.wanted_names(apex)
+        let late = self.late.lock().expect("whole").take();
+        if let Some(late) = late {
+            late(self);
+        }
+        self.wishes.lock().expect("whole").as_ref()?.wanted_names(apex)
     }
 
     fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
-        self.0.lock().expect("whole").as_ref()?.wanted_name(apex, owner)
+        self.wishes.lock().expect("whole").as_ref()?.wanted_name(apex, owner)
     }
 }
 
@@ -62,15 +78,14 @@ impl Setup {
         let (options, guard) = (PlanOptions::default(), GuardOptions::default());
         let zone = PublishedZone::new(publisher, manager, apex(), options, guard, Arc::new(leads));
         let world = Arc::new(World::default());
-        *world.0.lock().expect("whole") = Some(Wishes::of(&apex(), lines).expect("wishes"));
+        world.wish(lines);
         let handle = start(zone, world.clone(), Arc::new(Semaphore::new(1)), Timing::default());
         Self { store, world, leading, handle }
     }
 
     fn want(&self, lines: &[&str], changed: &[&str]) {
-        *self.world.0.lock().expect("whole") = Some(Wishes::of(&apex(), lines).expect("wishes"));
-        let names: BTreeSet<OwnerName> = changed.iter().map(|label| name(&format!("{label}.example.com"))).collect();
-        self.handle.changed(&ChangedNames::Names(names), &"the test".into());
+        self.world.wish(lines);
+        self.handle.changed(&names(changed), &"the test".into());
     }
 
     /// Waits until the report says so.
@@ -89,6 +104,10 @@ impl Setup {
         let ours = sets.into_iter().filter(|(owner, _)| !owner.to_string().starts_with("_owner"));
         ours.map(|(owner, sets)| (owner.to_string(), plain(sets))).collect()
     }
+}
+
+fn names(labels: &[&str]) -> ChangedNames {
+    ChangedNames::Names(labels.iter().map(|label| name(&format!("{label}.example.com"))).collect())
 }
 
 fn ten(from: usize) -> Vec<String> {
@@ -223,10 +242,50 @@ async fn a_big_loss_is_held_until_its_checksum_is_given() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_loss_that_goes_on_while_the_zone_is_compared_is_counted_as_one() {
+    let all = ten(0);
+    let setup = Setup::new(&lines(&all));
+    setup.until("in sync", |report| report.in_sync).await;
+    // Four of ten are too many, so the whole zone is looked at; until then two more go, which alone would pass.
+    let (handle, rest) = (setup.handle.clone(), ten(6));
+    *setup.world.late.lock().expect("whole") = Some(Box::new(move |world| {
+        world.wish(&lines(&rest));
+        handle.changed(&names(&["n4", "n5"]), &"the test".into());
+    }));
+    let rest = ten(4);
+    setup.want(&lines(&rest), &["n0", "n1", "n2", "n3"]);
+    let report = setup.until("held", |report| !report.held.is_empty() && report.pending == 0).await;
+    assert_eq!(report.held.iter().map(|held| held.changes.len()).collect::<Vec<_>>(), [6]);
+    assert_eq!(setup.addresses().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_while_something_is_held_is_held_with_it() {
+    let all = ten(0);
+    let setup = Setup::new(&lines(&all));
+    setup.until("in sync", |report| report.in_sync).await;
+    let rest = ten(4);
+    setup.want(&lines(&rest), &["n0", "n1", "n2", "n3"]);
+    let first = setup.until("held", |report| !report.held.is_empty()).await.held[0].checksum.clone();
+    let rest = ten(6);
+    setup.want(&[&lines(&rest)[..], &["new 60 A 192.0.2.1"]].concat(), &["n4", "n5", "new"]);
+    let report = setup.until("held too", |report| report.held[0].changes.len() == 6).await;
+    assert_ne!(report.held[0].checksum, first);
+    assert_eq!(setup.addresses().len(), 11, "the rest goes on");
+    // One of them comes back, so another is to be released.
+    let rest = ten(5);
+    setup.want(&[&lines(&rest)[..], &["new 60 A 192.0.2.1"]].concat(), &["n5"]);
+    let report = setup.until("held with less", |report| report.held[0].changes.len() == 5).await;
+    setup.handle.release(&report.held[0].checksum);
+    setup.until("in sync", |report| report.in_sync).await;
+    assert_eq!(setup.addresses().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_knows_no_zone_any_more_deletes_nothing() {
     let setup = Setup::new(&["www 60 A 192.0.2.1"]);
     setup.until("in sync", |report| report.in_sync).await;
-    *setup.world.0.lock().expect("whole") = None;
+    *setup.world.wishes.lock().expect("whole") = None;
     setup.handle.changed(&ChangedNames::All, &"the test".into());
     setup.until("held", |report| !report.held.is_empty()).await;
     assert_eq!(setup.addresses().len(), 1);
@@ -238,7 +297,7 @@ async fn exactly_what_was_reviewed_is_applied() {
     let setup = Setup::new(&lines(&all));
     setup.until("in sync", |report| report.in_sync).await;
     let rest = ten(5);
-    *setup.world.0.lock().expect("whole") = Some(Wishes::of(&apex(), &lines(&rest)).expect("wishes"));
+    setup.world.wish(&lines(&rest));
     let plan = setup.handle.preview().await.expect("a plan");
     assert_eq!((plan.changes.len(), plan.held.len()), (0, 1));
     let checksum = plan.held[0].checksum.clone();

@@ -1,8 +1,9 @@
 //! Events (`events.k8s.io/v1`): what a person should know about an object, said once.
 //!
 //! The same reason about the same object is written at most once in ten minutes. What is said in between is counted,
-//! and the next Event about it is the same one with a series and the count. Nothing here is ever waited for, and an
-//! Event that cannot be written is counted and lost: conditions, logs and metrics say the same.
+//! and the next Event about it is the same one with a series and the count. Nothing here is ever waited for. While the
+//! API server is in trouble an Event is tried for half a minute; one that cannot be written is counted and lost:
+//! conditions, logs and metrics say the same.
 //!
 //! Only the holder of the lease writes them, since every replica sees the same.
 
@@ -31,6 +32,10 @@ const WINDOW: Duration = Duration::from_mins(10);
 const INTERVAL: Duration = Duration::from_millis(200);
 /// Time for one request.
 const LIMIT: Duration = Duration::from_secs(5);
+/// First wait while the API server is in trouble; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// Longest wait: after 1, 2, 4, 8 and 16 s it is given up.
+const LAST_WAIT: Duration = Duration::from_secs(16);
 /// Longest `note` that Kubernetes takes, in bytes.
 const NOTE_LIMIT: usize = 1024;
 /// Longest part of the object's name in the Event's; 253 are allowed for the whole.
@@ -138,11 +143,13 @@ impl EventWriter {
                 }
                 continue;
             };
-            let Some(left) = self.leadership.borrow().may_write() else {
-                lock(&self.desk).discard(&order);
-                continue;
+            let outcome = match self.write_patiently(&order).await {
+                Some(outcome) => outcome,
+                None => {
+                    lock(&self.desk).discard(&order);
+                    continue;
+                }
             };
-            let outcome = self.write(&order, left.min(LIMIT)).await;
             if let Err(error) = &outcome
                 && complained != Some(error.label())
             {
@@ -151,6 +158,19 @@ impl EventWriter {
             }
             lock(&self.desk).written(&order, outcome.ok(), Instant::now());
             tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    /// Tries again what fails because of the server. Returns the name of the Event; none where somebody else writes.
+    async fn write_patiently(&self, order: &Order) -> Option<Result<String, ApiError>> {
+        let mut wait = FIRST_WAIT;
+        loop {
+            let left = self.leadership.borrow().may_write()?;
+            match self.write(order, left.min(LIMIT)).await {
+                Err(error) if error.is_of_the_server() && wait <= LAST_WAIT => tokio::time::sleep(wait).await,
+                outcome => return Some(outcome),
+            }
+            wait *= 2;
         }
     }
 

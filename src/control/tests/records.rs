@@ -308,6 +308,18 @@ async fn a_hanging_server_holds_up_nobody_for_longer_than_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_is_told_when_the_server_has_come_back() {
+    let stage = Stage::new();
+    stage.want("web", "192.0.2.1", false);
+    stage.until_written("web", "192.0.2.1").await;
+    stage.server.fail("/events", Fault::Hang, 1);
+    let unavailable = json!({"kind": "Status", "code": 503, "reason": "ServiceUnavailable", "message": "later"});
+    stage.server.fail("/events", Fault::Status(503, unavailable, None), 2);
+    stage.want("web", "192.0.2.2", true);
+    stage.until_event("ClusterUnready").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_permission_stops_its_kind_alone_and_is_told_with_the_rule() {
     let stage = Stage::new();
     let refusal = json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "dnsendpoints is forbidden: \
