@@ -57,6 +57,28 @@ fn findings_of_severity_error_end_with_1() {
 }
 
 #[test]
+fn check_finds_in_settings_what_run_would_not_start_with() {
+    let scratch = Scratch::new();
+    let settings = scratch.path("settings.yaml");
+    let (chain, key) = (scratch.path("chain.pem"), scratch.path("key.pem"));
+    fs::write(&chain, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").expect("written");
+    let encrypted = format!(
+        "serve: {{listen: [{{address: '127.0.0.1:0', transports: [dot], certificate: {}, key: {}}}]}}\n",
+        text(&chain),
+        text(&key)
+    );
+    let zone = format!("serve: {{zones: [{{apex: static.example, file: {}}}]}}\n", text(&scratch.path("no.zone")));
+    let route53 = "publish: {manager: prod, to: [{name: aws, zones: [example.com], route53: {zonetype: publik}}]}\n";
+    for (fault, told) in [(route53, "zonetype"), (&zone, "no.zone"), (&encrypted, "key.pem")] {
+        fs::write(&settings, format!("version: 1\n{fault}")).expect("written");
+        let finished = run(&["check", text(&settings)]);
+        assert_eq!(finished.code, Some(1), "{fault}\n{}", finished.told());
+        assert!(finished.told().contains(told), "{fault}\n{}", finished.told());
+    }
+}
+
+#[test]
 fn wrong_usage_ends_with_2_and_says_what_would_be_right() {
     for (arguments, part) in [
         (&[][..], "Usage: mcdns"),

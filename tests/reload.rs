@@ -116,6 +116,29 @@ fn zones_come_and_go_with_the_settings() {
 }
 
 #[test]
+fn a_master_file_with_an_error_leaves_its_zone_as_it_was_until_it_is_right() {
+    let fixture = Fixture::new("");
+    let file = fixture.zone("static.zone", "static.example", "192.0.2.80");
+    fixture.write(&format!("serve: {{zones: [{{apex: static.example, file: {file}}}]}}\n"));
+    let program = fixture.run();
+    program.until_data("www.static.example", &["192.0.2.80"]);
+    let good = fs::read_to_string(&file).expect("a zone");
+    let serial = |content: &str| content.replace(" 1 3600 ", " 2 3600 ");
+    let is_told = |program: &Program| program.page("/findings").1.contains("static.zone");
+    for bad in [good.replace("A 192.0.2.80", "A 192.0.2."), format!("{good}$INCLUDE missing.zone\n")] {
+        replace(&fixture.scratch.path("static.zone"), &serial(&bad));
+        until_equal("the fault is told", &true, || is_told(&program));
+        assert_eq!(program.data("www.static.example"), ["192.0.2.80"]);
+        assert!(program.data("static.example SOA")[0].contains(" 1 3600 "), "the serial is that of what is served");
+        replace(&fixture.scratch.path("static.zone"), &good.replace("192.0.2.80", "192.0.2.81"));
+        program.until_data("www.static.example", &["192.0.2.81"]);
+        until_equal("nothing is wrong", &false, || is_told(&program));
+        replace(&fixture.scratch.path("static.zone"), &good);
+        program.until_data("www.static.example", &["192.0.2.80"]);
+    }
+}
+
+#[test]
 fn what_cannot_change_while_it_runs_is_told_once() {
     const TOLD: &str = "a setting takes effect at the next start";
     let fixture = Fixture::new("");

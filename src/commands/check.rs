@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use mcdns_core::{
-    check::{Finding, delegation::ZoneSays},
+    check::{Finding, FindingCode, delegation::ZoneSays},
     dns::OwnerName,
 };
+use mcdns_serve::{CertificateFiles, Service};
 
-use super::{Outcome, delegation, load, say_ignored, small_runtime, zone_files};
+use super::{Outcome, core_options, delegation, load, publishers, say_ignored, small_runtime, zone_files};
 use crate::{
     args,
     output::{Output, Paint},
@@ -56,11 +57,14 @@ fn check_path(
         return Ok((loaded.findings, zone));
     }
     if is_settings(path) {
-        let settings = match Settings::resolve(Some(path), std::iter::empty(), &Flags::default()) {
+        let resolved = Settings::resolve(Some(path), std::iter::empty(), &Flags::default());
+        let settings = match resolved.and_then(publishers::accept) {
             Ok(settings) => settings,
             Err(refused) => return Ok((refused.findings, None)),
         };
         let mut findings = settings.warnings.clone();
+        findings.extend(core_options(&settings).1);
+        findings.extend(certificates(&settings));
         let Some(apex) = apex else { return Ok((findings, None)) };
         // With a directory, the names of its Domains stand beside those of the master file.
         let zone = match &settings.directory.value {
@@ -76,6 +80,22 @@ fn check_path(
     std::fs::File::open(path).with_context(|| format!("{} cannot be opened", path.display()))?;
     let zone = apex.and_then(|apex| delegation::in_file(apex, path));
     Ok((zone_files::read(path, None).1, zone))
+}
+
+/// Certificates that the listeners of the settings would not take.
+fn certificates(settings: &Settings) -> Vec<Finding> {
+    let encrypted = settings.listen.value.iter().filter_map(|listener| match &listener.service {
+        Service::Plain => None,
+        Service::Tls(files) | Service::Quic(files) | Service::Https { certificate: files, .. } => Some(files),
+    });
+    let refused = encrypted.filter_map(|files| Some((files, anyhow::Error::from(files.check().err()?))));
+    let finding = |(files, error): (&CertificateFiles, anyhow::Error)| {
+        let finding = Finding::new(FindingCode::RefusedSetting, format!("{error:#}"));
+        finding.at(&files.certificate.display().to_string().into(), 0, 0)
+    };
+    let mut findings: Vec<Finding> = refused.map(finding).collect();
+    findings.dedup();
+    findings
 }
 
 /// Findings are what this command is for, so they go to standard output.

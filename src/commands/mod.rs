@@ -24,7 +24,7 @@ mod serve;
 mod state;
 mod zone_files;
 
-use std::{collections::BTreeMap, io, process::ExitCode, sync::Arc};
+use std::{collections::BTreeMap, io, process::ExitCode};
 
 use anyhow::Result;
 use mcdns_core::{
@@ -36,9 +36,10 @@ use mcdns_serve::LineFormat;
 use crate::{
     args::{Arguments, Color, Command},
     output::{Colour, Output},
-    settings::{Settings, SettingsError},
+    settings::{Settings, SettingsError, ZoneSettings},
     telemetry,
 };
+use zone_files::ZoneFiles;
 
 /// How a command ended when it could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,9 +104,7 @@ pub fn execute(arguments: &Arguments) -> ExitCode {
 
 fn settings(arguments: &Arguments) -> Result<Settings, SettingsError> {
     let settings = Settings::resolve(arguments.settings_file(), std::env::vars_os(), &arguments.flags())?;
-    // What stands under the word of a provider is the provider's own to refuse.
-    let (_, refused) = publishers::destinations(&settings.publish.value, settings.empty_levels.value);
-    if refused.is_empty() { Ok(settings) } else { Err(SettingsError { findings: refused }) }
+    publishers::accept(settings)
 }
 
 fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> Result<Outcome> {
@@ -133,23 +132,22 @@ fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> R
     }
 }
 
-/// What core is told of the settings; findings are about the master files of zones.
+/// What core is told of the settings; findings are about the master files of zones, which are read for it.
 fn core_options(settings: &Settings) -> (core_records::Options, Vec<Finding>) {
-    let mut findings = Vec::new();
-    let mut zones = Vec::new();
-    for zone in &settings.zones {
-        let static_zone = zone.file.as_deref().and_then(|file| {
-            let (contents, found) = zone_files::read(file, Some(&zone.apex));
-            findings.extend(found);
-            contents.map(zone_files::static_zone)
-        });
-        zones.push(core_records::ZoneOptions {
-            apex: zone.apex.clone(),
-            name_servers: zone.name_servers.clone(),
-            soa: zone.soa.clone(),
-            static_zone: static_zone.map(Arc::new),
-        });
-    }
+    let mut files = ZoneFiles::default();
+    files.read(settings.zone_files(), None);
+    (options_with(settings, &files), files.findings().cloned().collect())
+}
+
+/// What core is told of the settings, with the zones of these master files.
+fn options_with(settings: &Settings, files: &ZoneFiles) -> core_records::Options {
+    let options_of = |zone: &ZoneSettings| core_records::ZoneOptions {
+        apex: zone.apex.clone(),
+        name_servers: zone.name_servers.clone(),
+        soa: zone.soa.clone(),
+        static_zone: zone.file.as_deref().and_then(|file| files.zone(&zone.apex, file)).cloned(),
+    };
+    let mut zones: Vec<_> = settings.zones.iter().map(options_of).collect();
     // A zone that external-dns writes into is one, also where nobody else speaks of it.
     for apex in &settings.webhook.zones.value {
         if zones.iter().all(|zone| zone.apex != *apex) {
@@ -157,15 +155,14 @@ fn core_options(settings: &Settings) -> (core_records::Options, Vec<Finding>) {
             zones.push(core_records::ZoneOptions { apex: apex.clone(), name_servers, soa, static_zone: None });
         }
     }
-    let options = core_records::Options {
+    core_records::Options {
         system_namespace: settings.system_namespace.value.as_str().into(),
         grace_seconds: i64::try_from(settings.grace.value.as_secs()).unwrap_or(i64::MAX),
         empty_levels: settings.empty_levels.value,
         status_entries: settings.status_entries.value,
         advertise: settings.advertised(),
         zones,
-    };
-    (options, findings)
+    }
 }
 
 /// Says how many objects of kinds that nothing here reads there were.

@@ -11,7 +11,17 @@ use mcdns_core::{
 use mcdns_memory::{Memory, Store};
 use mcdns_publish::{Destination, Publisher};
 
-use crate::settings::{DestinationSettings, ProviderSection, PublishSettings};
+use crate::settings::{DestinationSettings, ProviderSection, PublishSettings, Settings, SettingsError};
+
+/// The settings, unless a provider refuses its part of them: what stands under its word is its own to read.
+///
+/// # Errors
+///
+/// What is refused.
+pub(crate) fn accept(settings: Settings) -> Result<Settings, SettingsError> {
+    let (_, refused) = destinations(&settings.publish.value, settings.empty_levels.value);
+    if refused.is_empty() { Ok(settings) } else { Err(SettingsError { findings: refused }) }
+}
 
 /// The destinations of the settings, in their order; `empty_levels` is what holds where an entry says nothing. Findings
 /// are what a provider refuses of its own settings; entries with such are left out.

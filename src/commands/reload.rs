@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mcdns_core::check::{Finding, FindingCode};
 use mcdns_serve::{Condition, Policy, PolicyStore, Server, TransferHistory};
 
-use super::answering::set_taps;
+use super::{answering::set_taps, publishers};
 use crate::{
     settings::{Fixed, Settings},
     telemetry,
@@ -71,7 +71,7 @@ impl Reload {
     /// Reads the settings again. What it gives is in force as far as policy, certificates and the log go; none where
     /// nothing changed, because they are refused.
     pub(super) fn read(&mut self, server: &Server) -> Option<Settings> {
-        let mut settings = match self.settings.again() {
+        let mut settings = match self.settings.again().and_then(publishers::accept) {
             Ok(settings) => settings,
             Err(refused) => {
                 for finding in &refused.findings {

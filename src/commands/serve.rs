@@ -65,6 +65,12 @@ pub(super) fn serve(paths: &[PathBuf], settings: &Settings, output: Output) -> R
     }
     progress.finish_and_clear();
     output.findings(&findings);
+    for zone in settings.zones.iter().filter(|zone| zone.shapes_records()) {
+        output.say(&format!(
+            "serve.zones of {}: file, nameServers and soa count for `mcdns run`; here the master file says all of it",
+            zone.apex
+        ));
+    }
     if files.zones.is_empty() {
         bail!("no file gives a zone that can be served");
     }

@@ -255,6 +255,11 @@ impl Settings {
         self.zones.iter().find(|zone| zone.apex == *apex).cloned().unwrap_or_else(|| ZoneSettings::new(apex.clone()))
     }
 
+    /// The master file of each zone that has one.
+    pub fn zone_files(&self) -> impl Iterator<Item = (&OwnerName, &Path)> {
+        self.zones.iter().filter_map(|zone| Some((&zone.apex, zone.file.as_deref()?)))
+    }
+
     /// What decides, besides zones, how requests are answered.
     pub fn policy(&self) -> Policy {
         let zone = |zone: &ZoneSettings| {

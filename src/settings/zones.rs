@@ -41,6 +41,11 @@ impl ZoneSettings {
             transfer: TransferSettings::default(),
         }
     }
+
+    /// Whether it says anything of the records of the zone, which a master file alone says where one is served.
+    pub fn shapes_records(&self) -> bool {
+        self.file.is_some() || !self.name_servers.is_empty() || self.soa != SoaOptions::default()
+    }
 }
 
 /// Reads all zones, which may refer to these keys; those with faults are left out, and the faults are in the findings.

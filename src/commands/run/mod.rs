@@ -39,10 +39,11 @@ use tokio::{
 use super::{
     Outcome,
     answering::{Answering, Opening},
-    core_options, load,
+    load, options_with,
     reload::Reload,
     say_ignored,
     state::{self, Successor},
+    zone_files::ZoneFiles,
 };
 use crate::{
     admin::{self, Admin},
@@ -68,8 +69,9 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     let publishers = Publishers::new(&settings);
     // First, since a predecessor has the state directory.
     let opening = Opening::new(&settings)?;
-    let (options, zone_findings) = core_options(&settings);
-    let mut federation = Federation::new(options, settings.history.value);
+    let mut master_files = ZoneFiles::default();
+    master_files.read(settings.zone_files(), None);
+    let mut federation = Federation::new(options_with(&settings, &master_files), settings.history.value);
     federation.store().transfers().set_limits(settings.transfer_limits);
     let path = settings.directory.value.clone();
     let mut skydns = SkyDns::open(&settings)?;
@@ -152,7 +154,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
         skydns,
         webhook,
         publishers,
-        zone_findings,
+        master_files,
         zone_files,
         reload,
         told,
@@ -232,7 +234,7 @@ fn welcome(running: &mut Running, answering: &Answering, admin: Option<std::net:
     let engine = federation.engine();
     let mut findings = running.directory.findings.clone();
     findings.extend(running.hosts.findings.iter().cloned());
-    findings.extend(running.zone_findings.iter().cloned());
+    findings.extend(running.master_files.findings().cloned());
     findings.extend(running.told.iter().cloned());
     if running.skydns.is_some() && running.host.is_none() && running.settings.directory.value.is_none() {
         // There is not meant to be one.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -27,10 +28,10 @@ use super::{
 use crate::{
     admin::{Admin, Sources, publish_metrics::collect_publishers},
     commands::{
-        core_options,
+        options_with,
         reload::Reload,
         state::{self, TAKE_BACK, Wish},
-        zone_files::Watched,
+        zone_files::{Watched, ZoneFiles},
     },
     federation::{Federation, now},
     settings::Settings,
@@ -55,7 +56,7 @@ pub(super) struct Running {
     pub(super) webhook: Option<Webhook>,
     /// Who takes the records to other systems.
     pub(super) publishers: Publishers,
-    pub(super) zone_findings: Vec<Finding>,
+    pub(super) master_files: ZoneFiles,
     pub(super) zone_files: Watched,
     pub(super) reload: Reload,
     /// Findings of the computation that were told, and when to look for more.
@@ -257,9 +258,11 @@ impl Running {
             return Ok(());
         }
         self.take_back();
-        let look = self.zone_files.until_look().is_some_and(|wait| wait.is_zero());
-        if look && !self.zone_files.changed(false).is_empty() {
-            self.reload()?;
+        if self.zone_files.until_look().is_some_and(|wait| wait.is_zero()) {
+            let changed = self.zone_files.changed(false);
+            if !changed.is_empty() {
+                self.reload(Some(&changed))?;
+            }
         }
         if self.tell_at.is_some_and(|at| at <= Instant::now()) {
             self.tell_at = None;
@@ -310,16 +313,23 @@ impl Running {
             self.zone_files = watched(&settings);
             self.settings = settings;
         }
-        self.reload()
+        self.reload(None)
     }
 
-    /// Reads the master files of the settings again.
-    fn reload(&mut self) -> Result<()> {
-        let (mut options, findings) = core_options(&self.settings);
-        keep_unreadable(&mut options, self.federation().engine().options(), &self.settings);
+    /// Reads the master files of the settings again, all or those that changed.
+    fn reload(&mut self, changed: Option<&[PathBuf]>) -> Result<()> {
+        let before: BTreeSet<Finding> = self.master_files.findings().cloned().collect();
+        self.master_files.read(self.settings.zone_files(), changed);
+        for finding in self.master_files.findings().filter(|finding| !before.contains(finding)) {
+            tracing::warn!(
+                finding = finding.to_string(),
+                "new finding; a zone whose file has an error stays as it was"
+            );
+        }
+        let options = options_with(&self.settings, &self.master_files);
         let update = self.federation().set_options(options)?;
-        tracing::info!(names = update.changes.len(), findings = findings.len(), "master files read again");
-        self.zone_findings = findings;
+        let findings = self.master_files.findings().count();
+        tracing::info!(names = update.changes.len(), findings, "master files read again");
         self.tell_sources();
         Ok(())
     }
@@ -363,10 +373,11 @@ impl Running {
             format!("{apex}: secondaries get an older generation, because this replica never had the published one")
         }));
         let settings = self.reload.findings();
+        let of_files: Vec<Finding> = self.master_files.findings().cloned().collect();
         let all = [
             &self.directory.findings[..],
             &self.hosts.findings,
-            &self.zone_findings,
+            &of_files,
             settings,
             &of_host,
             &of_keys,
@@ -428,19 +439,5 @@ fn never_leads() -> watch::Receiver<Leadership> {
 
 /// The master files of the settings.
 pub(super) fn watched(settings: &Settings) -> Watched {
-    Watched::new(settings.zones.iter().filter_map(|zone| zone.file.clone()))
-}
-
-/// A master file that cannot be read now leaves its zone as it was; one that the settings no longer name does not.
-fn keep_unreadable(
-    options: &mut mcdns_core::records::Options,
-    kept: &mcdns_core::records::Options,
-    settings: &Settings,
-) {
-    for zone in options.zones.iter_mut().filter(|zone| zone.static_zone.is_none()) {
-        if settings.zone(&zone.apex).file.is_some() {
-            let before = kept.zones.iter().find(|before| before.apex == zone.apex);
-            zone.static_zone = before.and_then(|before| before.static_zone.clone());
-        }
-    }
+    Watched::new(settings.zone_files().map(|(_, file)| file.to_owned()))
 }

@@ -136,6 +136,17 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
+impl CertificateFiles {
+    /// Reads both and holds them against each other, as a listener does at its start.
+    ///
+    /// # Errors
+    ///
+    /// A listener would not take them.
+    pub fn check(&self) -> Result<(), CertificateError> {
+        read(self).map(drop)
+    }
+}
+
 fn read(files: &CertificateFiles) -> Result<CertifiedKey, CertificateError> {
     let CertificateFiles { certificate, key } = files;
     let octets = octets(certificate)?;

@@ -53,6 +53,9 @@ const AT_ONCE: usize = 512;
 const FIRST: Duration = Duration::from_secs(5);
 /// The part of it that members have after the host has answered, however late.
 const FIRST_MEMBERS: Duration = Duration::from_secs(2);
+/// Observations are handed over at once, and after that what comes within so long together: a batch costs the same
+/// whatever is in it, and a thousand changes a second are none too many.
+const GATHER: Duration = Duration::from_millis(4);
 /// How often written conditions are looked at for their age, and the report is made.
 const TICK: Duration = Duration::from_secs(1);
 /// After how many periods a written condition counts no more.
@@ -187,6 +190,7 @@ impl Desk {
     pub(super) async fn run(mut self, batches: mpsc::Sender<Batch>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut next = tokio::time::Instant::now();
         loop {
             let ready = self.is_ready();
             tokio::select! {
@@ -198,9 +202,13 @@ impl Desk {
                         self.take(message);
                     }
                 }
-                permit = batches.reserve(), if ready => {
+                permit = reserve_at(next, &batches), if ready => {
                     let Ok(permit) = permit else { return };
-                    permit.send(self.batch());
+                    let batch = self.batch();
+                    if !batch.observations.is_empty() {
+                        next = tokio::time::Instant::now() + GATHER;
+                    }
+                    permit.send(batch);
                 }
                 _ = tick.tick() => {
                     if batches.is_closed() {
@@ -519,4 +527,13 @@ impl Desk {
             self.tell_cluster(&name);
         }
     }
+}
+
+/// Room for a batch, not before that time.
+async fn reserve_at(
+    time: tokio::time::Instant,
+    batches: &mpsc::Sender<Batch>,
+) -> Result<mpsc::Permit<'_, Batch>, mpsc::error::SendError<()>> {
+    tokio::time::sleep_until(time).await;
+    batches.reserve().await
 }
