@@ -49,9 +49,10 @@ pub(super) struct Run {
     shared: Arc<Shared>,
     queue: Queue<Task>,
     jobs: FuturesUnordered<BoxFuture<'static, (u64, Task, End)>>,
-    /// Counts terms. A job of an earlier one ends without a trace.
+    /// Counts terms and the times between them. A job of an earlier one ends without a trace.
     term: u64,
-    holds: bool,
+    /// The term of the lease in which this replica writes.
+    holds: Option<u64>,
     /// Nothing is started before that.
     opens: Instant,
     rechecks: Instant,
@@ -77,7 +78,7 @@ impl Run {
             queue: Queue::new(),
             jobs: FuturesUnordered::new(),
             term: 0,
-            holds: false,
+            holds: None,
             opens: now,
             rechecks: now,
             outage: None,
@@ -127,9 +128,9 @@ impl Run {
         publish.send_replace(self.report());
     }
 
-    /// A term begins or ends. True if so.
+    /// A term begins or ends, or was over for a moment in which nobody looked. True if so.
     fn follow_leadership(&mut self) -> bool {
-        let holds = self.shared.leadership.borrow().may_write().is_some();
+        let holds = self.shared.leadership.borrow().epoch();
         if holds == self.holds {
             return false;
         }
@@ -137,7 +138,7 @@ impl Run {
         self.term += 1;
         self.queue.clear();
         self.outage = None;
-        if !holds {
+        if holds.is_none() {
             return true;
         }
         let now = Instant::now();
@@ -239,7 +240,7 @@ impl Run {
         let knows = NEEDED.iter().all(|kind| state.ledger.is_complete(*kind));
         drop(state);
         // A follower only keeps what it needs for the day when it is the holder, and then looks at everything.
-        if !self.holds {
+        if self.holds.is_none() {
             return true;
         }
         wanted.extend(touched.into_iter().map(|(key, class)| (Task::Record(key), class)));
@@ -258,7 +259,7 @@ impl Run {
     /// True if one was started.
     fn start_jobs(&mut self) -> bool {
         let now = Instant::now();
-        if !self.holds || self.stopping || now < self.opens {
+        if self.holds.is_none() || self.stopping || now < self.opens {
             return false;
         }
         if now >= self.rechecks {
@@ -322,7 +323,7 @@ impl Run {
 
     /// When there is something to do without being told.
     fn wakes(&self) -> Option<Instant> {
-        if !self.holds || self.stopping {
+        if self.holds.is_none() || self.stopping {
             return None;
         }
         // The term may end without anybody saying so.
