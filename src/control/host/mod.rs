@@ -201,10 +201,8 @@ impl Host {
                     .map_err(|error| ApiError::Garbage { message: format!("not JSON: {error}") });
             }
             let missing = error::Asked {
-                verb: verb.rbac(),
                 group: place.resource.group,
                 resource: place.rbac_resource(),
-                namespace: place.namespace,
                 named: !place.name.is_empty(),
             };
             Err(error::classify(parts.status, &parts.headers, &body, &missing))
@@ -234,16 +232,6 @@ impl Verb {
         let invalid = |message: String| ApiError::Invalid { message };
         let bytes = body.map(serde_json::to_vec).transpose().map_err(|error| invalid(error.to_string()))?;
         request.body(Body::from(bytes.unwrap_or_default())).map_err(|error| invalid(error.to_string()))
-    }
-
-    fn rbac(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Apply | Self::Merge => "patch",
-            Self::Delete => "delete",
-        }
     }
 }
 
