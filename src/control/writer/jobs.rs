@@ -207,6 +207,7 @@ impl Shared {
     fn need(&self, subject: &Subject<'_>) -> Need {
         let key = &subject.key;
         let mut state = self.state();
+        state.ledger.catch_up(key, Instant::now());
         if state.ledger.resume(key, Instant::now()) {
             tracing::info!(kind = label(key.kind), namespace = key.namespace, name = key.name, "written again");
         }
