@@ -18,7 +18,7 @@ use mcdns_core::{
 use serde_json::{Value, json};
 use support::{
     ApiServer, Fault,
-    stage::{Stage, holder, wall},
+    stage::{Stage, holder, holder_again, wall},
 };
 use tokio::sync::watch;
 
@@ -158,6 +158,62 @@ async fn a_domain_says_what_was_published_at_most_once_a_second() {
     stage.server.edit(DOMAIN, |domain| domain["metadata"]["annotations"] = json!({}));
     stage.idle(Duration::from_secs(2)).await;
     assert_eq!(stage.server.writes("domains").len(), writes + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_serial_never_goes_back_behind_what_another_replica_has_published() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    let publish = |serial: u32, digest: &str| {
+        stage.writer.publish(vec![PublishedZone { domain: domain.clone(), serial, digest: digest.to_owned() }]);
+    };
+    let other = |serial: u32| {
+        stage.server.edit(DOMAIN, |domain| {
+            let text = json!({"serial": serial, "digest": "other"}).to_string();
+            domain["metadata"]["annotations"] = json!({"mcdns.io/published": text});
+        })
+    };
+    let stands = || {
+        let annotations = stage.server.get(DOMAIN).expect("it")["metadata"]["annotations"].clone();
+        let text = annotations["mcdns.io/published"].as_str().expect("a text").to_owned();
+        serde_json::from_str::<Value>(&text).expect("JSON")["serial"].clone()
+    };
+    publish(41, "a");
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(stands(), 41);
+    stage.leadership.send_replace(Leadership::Follower { holder: Some("other".to_owned()) });
+    stage.idle(Duration::from_secs(2)).await;
+    other(50);
+    stage.leadership.send_replace(holder_again(2));
+    stage.idle(Duration::from_hours(1)).await;
+    assert_eq!(stands(), 50, "what was wanted in the term before is not wanted in this one");
+    // What is asked for by somebody who has not seen that yet, and then by one who has.
+    publish(42, "b");
+    stage.idle(Duration::from_hours(1)).await;
+    assert_eq!(stands(), 50);
+    publish(51, "b");
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(stands(), 51);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_serial_that_comes_between_reading_and_writing_is_a_conflict() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    stage.idle(Duration::from_secs(1)).await;
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    let conflict = json!({"kind": "Status", "code": 409, "reason": "Conflict"});
+    stage.server.fail("/domains/galactic", Fault::Status(409, conflict, None), 1);
+    stage.writer.publish(vec![PublishedZone { domain, serial: 42, digest: "a".to_owned() }]);
+    stage.idle(Duration::from_secs(2)).await;
+    let writes = stage.server.writes("domains");
+    assert_eq!(writes.iter().map(|write| write.status).collect::<Vec<_>>(), [409, 200]);
+    assert!(writes.iter().all(|write| write.body["metadata"]["resourceVersion"].is_string()));
+    assert!(
+        stage.server.requests().iter().any(|one| one.method == "GET"),
+        "what stands is read before it is tried again"
+    );
 }
 
 fn condition(kind: &str, status: &str, reason: &str) -> Condition {

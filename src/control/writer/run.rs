@@ -93,8 +93,10 @@ impl Run {
         let mut nobody_tells = false;
         let mut ended = 0_u64;
         loop {
+            // In this order: what was handed in for a term is not of the one before.
+            let mail = inbox.take();
             is_news |= self.follow_leadership();
-            is_news |= self.take(inbox.take());
+            is_news |= self.take(mail);
             if self.stopping && self.jobs.is_empty() {
                 break;
             }
@@ -145,6 +147,8 @@ impl Run {
         let mut state = self.shared.state();
         state.ledger.new_term();
         state.clusters.values_mut().for_each(|cluster| cluster.written = None);
+        // What another replica has published since then is newer than what we wanted to.
+        state.zones.clear();
         let knows = NEEDED.iter().all(|kind| state.ledger.is_complete(*kind));
         drop(state);
         self.opens = if knows { now } else { now + self.shared.options.patience };
