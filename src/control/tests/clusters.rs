@@ -70,7 +70,7 @@ fn stage() -> Stage {
 async fn a_cluster_gets_conditions_as_kubefed_has_them_and_keeps_what_a_person_set() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000)))]);
     stage.server.until("written", |server| !server.writes("kubefedclusters").is_empty()).await;
     let status = cluster(&stage);
     assert_eq!((&status["region"], &status["zones"]), (&json!("us"), &json!(["us1"])));
@@ -85,7 +85,7 @@ async fn a_cluster_gets_conditions_as_kubefed_has_them_and_keeps_what_a_person_s
     );
     // What the nodes say goes before.
     let told = Verdict { region: Some("eu".into()), availability_zones: vec!["eu1".into()], ..verdict(true, 5010) };
-    stage.writer.verdicts(vec![("c1".into(), told)]);
+    stage.writer.verdicts(vec![("c1".into(), Some(told))]);
     stage.server.until("the new region", |server| server.get(CLUSTER).expect("it")["status"]["region"] == "eu").await;
 }
 
@@ -94,17 +94,17 @@ async fn a_time_of_a_probe_is_written_once_a_period_and_a_flip_at_once() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
     for second in 0..100 {
-        stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000 + second))]);
+        stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000 + second)))]);
         stage.idle(Duration::from_secs(1)).await;
     }
     let writes = stage.server.writes("kubefedclusters").len();
     assert!((10..=12).contains(&writes), "{writes} writes in a hundred seconds");
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5101))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5101)))]);
     stage.idle(Duration::from_millis(300)).await;
     assert_eq!(cluster(&stage)["conditions"][0]["reason"], "Unauthorized");
     let event = stage.until_event("Unauthorized").await;
     assert_eq!(event["note"], "the token is refused; run mcdns join again");
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5102))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5102)))]);
     let event = stage.until_event("ClusterReady").await;
     assert_eq!((&event["type"], &event["regarding"]["kind"]), (&json!("Normal"), &json!("KubeFedCluster")));
 }
@@ -116,7 +116,7 @@ async fn an_edit_that_the_watch_has_not_told_yet_is_not_undone() {
     // The write meets a newer version than it was made from.
     let conflict = json!({"kind": "Status", "code": 409, "reason": "Conflict"});
     stage.server.fail("kubefedclusters/c1/status", Fault::Status(409, conflict, None), 1);
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
     stage.server.until("written", |server| server.writes("kubefedclusters").len() == 2).await;
     let reads = stage.server.requests().iter().filter(|one| one.method == "GET").count();
     assert_eq!(reads, 1);
@@ -125,12 +125,33 @@ async fn an_edit_that_the_watch_has_not_told_yet_is_not_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_somebody_else_judges_from_now_on_is_left_to_them() {
+    let stage = stage();
+    stage.idle(Duration::from_secs(1)).await;
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
+    stage.server.until("written", |server| !server.writes("kubefedclusters").is_empty()).await;
+    stage.idle(Duration::from_secs(1)).await;
+    let before = stage.server.writes("kubefedclusters").len();
+    stage.writer.verdicts(vec![("c1".into(), None)]);
+    stage.server.edit(CLUSTER, |cluster| {
+        cluster["status"]["conditions"] = json!([{"type": "Ready", "status": "True", "reason": "ClusterReady"}]);
+        cluster["metadata"]["managedFields"] = json!([{"manager": "hyperfed", "fieldsV1": {"f:status": {}}}]);
+    });
+    stage.writer.held(vec![("c1".into(), Some(condition("Held", "True", "ManyObjectsGone")))]);
+    stage.idle(Duration::from_hours(2)).await;
+    assert_eq!(stage.server.writes("kubefedclusters").len(), before);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5010)))]);
+    stage.idle(Duration::from_secs(1)).await;
+    assert_eq!(cluster(&stage)["conditions"][0]["reason"], "Unauthorized", "it is ours again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_gone_is_not_written() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
     stage.server.delete(CLUSTER);
     stage.idle(Duration::from_secs(1)).await;
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
     stage.idle(Duration::from_mins(1)).await;
     assert!(stage.server.requests().is_empty());
 }
@@ -283,7 +304,7 @@ async fn what_is_held_of_a_member_stands_beside_its_health() {
     stage.writer.held(vec![("c1".into(), Some(condition("Held", "True", "ManyObjectsGone")))]);
     stage.idle(Duration::from_secs(1)).await;
     assert!(stage.server.writes("kubefedclusters").is_empty(), "its status may be somebody else's");
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000)))]);
     stage.idle(Duration::from_secs(1)).await;
     let healthy = ["Ready=True (ClusterReady)", "Offline=False (ClusterReachable)"];
     assert_eq!(conditions(&stage, CLUSTER), [healthy[0], healthy[1], "Held=True (ManyObjectsGone)"]);

@@ -141,7 +141,7 @@ struct Mail {
     touched: HashMap<RecordKey, Class>,
     standings: HashMap<StandingKey, Option<Standing>>,
     complete: Vec<StandingKind>,
-    verdicts: HashMap<ClusterName, Verdict>,
+    verdicts: HashMap<ClusterName, Option<Verdict>>,
     held: HashMap<ClusterName, Option<Condition>>,
     published: HashMap<NamespacedName, PublishedZone>,
     domains: HashMap<NamespacedName, Option<Vec<Condition>>>,
@@ -189,8 +189,8 @@ impl WriterHandle {
         self.inbox.put(|mail| mail.complete.extend_from_slice(kinds));
     }
 
-    /// What is to be said of members; for those whose status is not maintained by somebody else.
-    pub fn verdicts(&self, verdicts: Vec<(ClusterName, Verdict)>) {
+    /// What is to be said of members; none of those whose status somebody else maintains from now on.
+    pub fn verdicts(&self, verdicts: Vec<(ClusterName, Option<Verdict>)>) {
         self.inbox.put(|mail| mail.verdicts.extend(verdicts));
     }
 

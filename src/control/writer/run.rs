@@ -214,6 +214,11 @@ impl Run {
             state.ledger.complete(kind);
         }
         for (name, verdict) in verdicts {
+            let Some(verdict) = verdict else {
+                // Somebody else says it from now on, and what we have said is not held against them.
+                state.clusters.remove(&name);
+                continue;
+            };
             let refresh = shared.options.probe_refresh;
             let class = if let Some(cluster) = state.clusters.get_mut(&name) {
                 cluster.take(verdict, refresh, now)
