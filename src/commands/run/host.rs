@@ -149,6 +149,7 @@ impl Host {
         let wanted = Wanted { federation: Arc::clone(federation), groups: settings.dns_endpoint_groups.value.clone() };
         let options = WriterOptions {
             lease: kubernetes.lease_name.value.clone(),
+            endpoint_groups: settings.dns_endpoint_groups.value.clone(),
             probe_refresh: kubernetes.period.value,
             ..WriterOptions::new(&self.system_namespace)
         };

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::{
     Inbox, Mail, WriterOptions, WriterReport, cluster, domain,
     jobs::{Cluster, End, Shared, State},
+    left,
     pace::Pace,
     queue::{Class, Queue},
     record,
@@ -43,6 +44,8 @@ enum Task {
     Cluster(ClusterName),
     Domain(NamespacedName),
     Record(RecordKey),
+    /// DNSEndpoints in a group that is not wanted.
+    Left(StandingKind),
 }
 
 pub(super) struct Run {
@@ -163,6 +166,8 @@ impl Run {
         let state = self.shared.state();
         let left_behind: BTreeSet<RecordKey> = state.ledger.keys().filter_map(record::record_of).collect();
         let records = records.into_iter().chain(left_behind).map(Task::Record);
+        // After everything else, since the rest comes first that is wanted in their place.
+        let left = left::kinds(&self.shared.options.endpoint_groups).map(Task::Left);
         let clusters = state.clusters.keys().cloned().map(Task::Cluster);
         let zones: BTreeSet<&NamespacedName> = state.zones.keys().chain(state.domains.keys()).collect();
         let zones = zones.into_iter().cloned().map(Task::Domain);
@@ -172,7 +177,7 @@ impl Run {
         for task in few {
             self.queue.add(task, Class::Answers, now);
         }
-        for task in records {
+        for task in records.chain(left) {
             self.queue.add(task, class, now);
         }
     }
@@ -292,6 +297,7 @@ impl Run {
                             Task::Record(key) => record::bring(&shared, key).await,
                             Task::Cluster(name) => cluster::bring(&shared, name).await,
                             Task::Domain(domain) => domain::bring(&shared, domain).await,
+                            Task::Left(kind) => left::bring(&shared, *kind).await,
                         }
                     };
                     let end = bring.instrument(span).await;
