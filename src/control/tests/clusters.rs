@@ -90,6 +90,27 @@ async fn a_cluster_gets_conditions_as_kubefed_has_them_and_keeps_what_a_person_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_region_without_zones_has_not_those_of_the_old_one() {
+    let stage = stage();
+    stage.server.edit(CLUSTER, |cluster| cluster["status"] = json!({}));
+    let told = |region: &str, zones: &[&str], probed| {
+        let availability_zones = zones.iter().map(|zone| (*zone).into()).collect();
+        let verdict = Verdict { region: Some(region.into()), availability_zones, ..verdict(true, probed) };
+        stage.writer.verdicts(vec![("c1".into(), Some(verdict))]);
+    };
+    told("eu", &["eu1"], 5000);
+    stage.idle(Duration::from_secs(1)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("eu"), &json!(["eu1"])));
+    // The same region, from nodes that say no zone: what was known stays.
+    told("eu", &[], 5010);
+    stage.idle(Duration::from_secs(20)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("eu"), &json!(["eu1"])));
+    told("ap", &[], 5020);
+    stage.idle(Duration::from_secs(20)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("ap"), &Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_time_of_a_probe_is_written_once_a_period_and_a_flip_at_once() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
