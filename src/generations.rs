@@ -137,11 +137,7 @@ impl Generations {
     pub fn to_publish(&mut self, now: Timestamp, unix: u32) -> Vec<(OwnerName, Published)> {
         let due = self.zones.iter_mut().filter_map(|(apex, generation)| {
             let published = generation.next(unix)?;
-            let waits = generation.asked.is_some_and(|(asked, at)| {
-                let pause = if asked == published { LOST } else { PAUSE };
-                now.0.saturating_sub(at.0) < pause
-            });
-            if waits {
+            if generation.due(published, now) > now {
                 return None;
             }
             generation.asked = Some((published, now));
@@ -150,15 +146,9 @@ impl Generations {
         due.collect()
     }
 
-    /// When [`Generations::to_publish`] should be asked again, if something waits.
-    pub fn next_due(&self, unix: u32) -> Option<Timestamp> {
-        let due = self.zones.values().filter_map(|generation| {
-            let published = generation.next(unix)?;
-            let due = generation
-                .asked
-                .map_or(i64::MIN, |(asked, at)| at.0.saturating_add(if asked == published { LOST } else { PAUSE }));
-            Some(Timestamp(due))
-        });
+    /// When [`Generations::to_publish`] should be asked again, if something waits: at `now` or later.
+    pub fn next_due(&self, now: Timestamp, unix: u32) -> Option<Timestamp> {
+        let due = self.zones.values().filter_map(|generation| Some(generation.due(generation.next(unix)?, now)));
         due.min()
     }
 
@@ -220,6 +210,15 @@ impl Generation {
         self.astray = None;
         self.adopted = Some((published, Arc::clone(&zone)));
         Adoption { zone, difference: difference.map(Arc::new), published }
+    }
+
+    /// When this may be given to be written: `now` or later. The time of day may be set back meanwhile, and an hour of
+    /// that must not be an hour without a serial: what was asked for in the future was asked for long enough ago.
+    fn due(&self, published: Published, now: Timestamp) -> Timestamp {
+        let Some((asked, at)) = self.asked else { return now };
+        let pause = if asked == published { LOST } else { PAUSE };
+        let elapsed = now.0.saturating_sub(at.0);
+        if (0..pause).contains(&elapsed) { Timestamp(at.0.saturating_add(pause)) } else { now }
     }
 
     /// What should stand with the Domain and does not; none if it does.
@@ -337,7 +336,7 @@ mod tests {
         let patch = content.set("a.example.com", 1);
         generations.note(&content.zone(), 2, Some(&patch), at(20));
         assert!(generations.to_publish(at(30), 1000).is_empty(), "a second has not passed");
-        assert_eq!(generations.next_due(1000), Some(at(1000)));
+        assert_eq!(generations.next_due(at(30), 1000), Some(at(1000)));
         let patch = content.set("b.example.com", 2);
         generations.note(&content.zone(), 3, Some(&patch), at(40));
         assert_eq!(generations.to_publish(at(1000), 1000), [(apex(), published(1001, 3))]);
@@ -347,6 +346,21 @@ mod tests {
         let difference = second.difference.expect("there was one before");
         assert_eq!((difference.from.serial, difference.to.serial), (Serial(1000), Serial(1001)));
         assert_eq!(difference.added.len(), 2, "both changes");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_keep_serials_back() {
+        const HOUR: i64 = 3_600_000;
+        let (mut content, mut generations) = (Content::new(), Generations::default());
+        generations.note(&content.zone(), 1, None, at(HOUR));
+        assert_eq!(generations.to_publish(at(HOUR), 1000), [(apex(), published(1000, 1))]);
+        generations.see(&apex(), Some(published(1000, 1)), at(HOUR)).expect("it is had");
+        let patch = content.set("a.example.com", 1);
+        generations.note(&content.zone(), 2, Some(&patch), at(5));
+        assert_eq!(generations.next_due(at(5), 1000), Some(at(5)));
+        assert_eq!(generations.to_publish(at(5), 1000), [(apex(), published(1001, 2))]);
+        assert_eq!(generations.next_due(at(6), 1000), Some(at(5 + LOST)), "from then on by the new time");
+        assert!(generations.to_publish(at(6), 1000).is_empty());
     }
 
     #[test]

@@ -66,7 +66,8 @@ struct Traces {
     account_namespace: String,
     account: String,
     role: String,
-    secret: Option<String>,
+    /// The Secret in the host, and whether join made it.
+    secret: Option<(String, bool)>,
 }
 
 /// Lets the member go. `say` is told of each step in a few words. The client of the member may be missing with
@@ -110,7 +111,10 @@ pub async fn unjoin(
         },
         None => left.push(format!("{} in the member, for which there is no client", traces.all())),
     }
-    if let Some(secret) = &traces.secret {
+    if let Some((secret, false)) = &traces.secret {
+        left.push(format!("Secret {}/{secret} in the host, because join did not make it", request.namespace));
+    }
+    if let Some((secret, true)) = &traces.secret {
         say(format!("Secret {}/{secret} in the host", request.namespace));
         let secrets = namespaced(host, "v1", "Secret", &request.namespace);
         delete(&secrets, Place::Host, "Secret", secret).await?;
@@ -177,7 +181,7 @@ async fn traces(
         None => (request.namespace.clone(), service_account_name(&request.member, &request.host)),
     };
     let role = role_name(&account);
-    Ok(Traces { account_namespace, account, role, secret: found.map(|_| secret) })
+    Ok(Traces { account_namespace, account, role, secret: found.map(|found| (secret, is_ours(&found))) })
 }
 
 /// Waits until no record's status has targets of the cluster.

@@ -132,7 +132,7 @@ impl Federation {
 
     /// When [`Federation::to_publish`] has something.
     pub fn publication_due(&self) -> Option<Timestamp> {
-        self.shared.as_ref()?.generations.next_due(now_unix())
+        self.shared.as_ref()?.generations.next_due(now(), now_unix())
     }
 
     /// Zones whose published content is not what this replica has, for long.

@@ -35,7 +35,7 @@ pub struct KubernetesSettings {
     pub success_threshold: Setting<u32>,
     /// `lease.name`: of the Lease in the system namespace that says which replica writes.
     pub lease_name: Setting<String>,
-    /// `lease.identity`: of this replica in the Lease; none: the name of the host, with the process id.
+    /// `lease.identity`: of this replica in the Lease, before a random number; none: the name of the machine.
     pub lease_identity: Setting<Option<String>>,
     /// `lease.duration`: after so long without a renewal another replica takes over.
     pub lease_duration: Setting<Duration>,

@@ -65,8 +65,8 @@ struct Writing {
     writer: WriterHandle,
     /// Renews the tokens of members.
     tokens: JoinHandle<()>,
-    /// Whether this replica wrote when it was last looked at.
-    led: bool,
+    /// The term in which this replica wrote when it was last looked at.
+    led: Option<u64>,
 }
 
 /// Whose tokens are renewed.
@@ -132,7 +132,8 @@ impl Host {
         if kubernetes.host_only.value {
             return;
         }
-        let identity = kubernetes.lease_identity.value.clone().unwrap_or_else(identity);
+        // A name that is set is set for what may be started again, or twice.
+        let identity = lease::unique(&kubernetes.lease_identity.value.clone().unwrap_or_else(machine));
         let duration = kubernetes.lease_duration.value;
         let options = LeaseOptions {
             name: kubernetes.lease_name.value.clone(),
@@ -148,6 +149,7 @@ impl Host {
         let wanted = Wanted { federation: Arc::clone(federation), groups: settings.dns_endpoint_groups.value.clone() };
         let options = WriterOptions {
             lease: kubernetes.lease_name.value.clone(),
+            endpoint_groups: settings.dns_endpoint_groups.value.clone(),
             probe_refresh: kubernetes.period.value,
             ..WriterOptions::new(&self.system_namespace)
         };
@@ -158,7 +160,7 @@ impl Host {
         let members = Members { handle: Arc::clone(&self.handle), namespace: self.system_namespace.clone() };
         let tokens = tokens::keep_renewed(self.client.clone(), Arc::new(members), leadership.clone(), recorder);
         let tokens = tokio::spawn(tokens);
-        self.writing = Some(Writing { lease, leadership, writer, tokens, led: false });
+        self.writing = Some(Writing { lease, leadership, writer, tokens, led: None });
     }
 
     /// Takes in a batch but for its observations. Returns what stands with Domains.
@@ -294,19 +296,20 @@ impl Host {
         }
     }
 
-    /// Says once that this replica writes now, or no longer. True if it begins to.
+    /// Says once that this replica writes now, or no longer. True if it begins to, also where its last term was over only
+    /// for a moment in which nobody looked: what was to be told in that moment was not.
     pub(super) fn tell_leadership(&mut self) -> bool {
-        let leads = self.leads();
-        let begins = leads && self.writing.as_ref().is_some_and(|writing| !writing.led);
-        if let Some(writing) = self.writing.as_mut().filter(|writing| writing.led != leads) {
-            writing.led = leads;
-            if leads {
-                tracing::info!("this replica holds the lease and writes");
-            } else {
+        let Some(writing) = &mut self.writing else { return false };
+        let leads = writing.leadership.borrow().epoch();
+        let led = std::mem::replace(&mut writing.led, leads);
+        match (led, leads) {
+            (led, Some(_)) if led != leads => tracing::info!("this replica holds the lease and writes"),
+            (Some(_), None) => {
                 tracing::info!(leadership = shown(&writing.leadership.borrow()), "this replica does not write");
             }
+            _ => {}
         }
-        begins
+        leads.is_some() && led != leads
     }
 
     /// True while the host itself cannot be read.
@@ -473,11 +476,11 @@ fn shown(leadership: &Leadership) -> String {
     }
 }
 
-/// The name of the machine (of the pod), and the process.
-fn identity() -> String {
+/// The name of the machine (of the pod).
+fn machine() -> String {
     let name = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let name = name.or_else(|| Some(fs::read_to_string("/proc/sys/kernel/hostname").ok()?.trim().to_owned()));
-    format!("{}_{}", name.unwrap_or_else(|| "mcdns".to_owned()), std::process::id())
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "mcdns".to_owned())
 }
 
 #[cfg(test)]

@@ -121,9 +121,13 @@ impl Desk {
         }
     }
 
-    /// It is somebody else's turn to tell.
+    /// It is somebody else's turn to tell. When it is ours again, the same is told as if for the first time.
     pub(super) fn discard(&mut self, order: &Order) {
-        self.known.remove(&topic(&order.notice));
+        let topic = topic(&order.notice);
+        // Told again meanwhile, it waits for its own turn.
+        if self.known.get(&topic).is_some_and(|known| !known.is_pending) {
+            self.known.remove(&topic);
+        }
     }
 }
 
@@ -199,6 +203,20 @@ mod tests {
         desk.written(&order, None, now);
         assert!(desk.take(notice("web", "x"), now));
         assert_eq!(desk.counts.failed, 1);
+    }
+
+    #[test]
+    fn what_was_told_again_while_it_was_tried_is_not_lost_with_the_try() {
+        let now = Instant::now();
+        let mut desk = Desk::new(WINDOW);
+        desk.take(notice("web", "x"), now);
+        let order = desk.next().expect("an order");
+        assert!(desk.take(notice("web", "x"), now));
+        desk.discard(&order);
+        let order = desk.next().expect("the second");
+        desk.discard(&order);
+        assert!(desk.next().is_none());
+        assert!(desk.take(notice("web", "x"), now), "as if for the first time");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! API server is in trouble an Event is tried for half a minute; one that cannot be written is counted and lost:
 //! conditions, logs and metrics say the same.
 //!
-//! Only the holder of the lease writes them, since every replica sees the same.
+//! Only the holder of the lease writes them, since every replica sees the same. While it is not known who holds it, an
+//! Event waits as it does for the API server.
 
 mod desk;
 
@@ -143,12 +144,9 @@ impl EventWriter {
                 }
                 continue;
             };
-            let outcome = match self.write_patiently(&order).await {
-                Some(outcome) => outcome,
-                None => {
-                    lock(&self.desk).discard(&order);
-                    continue;
-                }
+            let Some(outcome) = self.write_patiently(&order).await else {
+                lock(&self.desk).discard(&order);
+                continue;
             };
             if let Err(error) = &outcome
                 && complained != Some(error.label())
@@ -161,15 +159,25 @@ impl EventWriter {
         }
     }
 
-    /// Tries again what fails because of the server. Returns the name of the Event; none where somebody else writes.
+    /// Tries again what fails because of the server, and waits for a term that is over and may be followed by another:
+    /// what is told of our own writes nobody else will tell. Returns the name of the Event; none where somebody else
+    /// writes.
     async fn write_patiently(&self, order: &Order) -> Option<Result<String, ApiError>> {
         let mut wait = FIRST_WAIT;
         loop {
-            let left = self.leadership.borrow().may_write()?;
-            match self.write(order, left.min(LIMIT)).await {
-                Err(error) if error.is_of_the_server() && wait <= LAST_WAIT => tokio::time::sleep(wait).await,
-                outcome => return Some(outcome),
+            let (left, is_follower) = {
+                let leadership = self.leadership.borrow();
+                (leadership.may_write(), matches!(*leadership, Leadership::Follower { .. }))
+            };
+            match left {
+                Some(left) => match self.write(order, left.min(LIMIT)).await {
+                    Err(error) if error.is_of_the_server() && wait <= LAST_WAIT => {}
+                    outcome => return Some(outcome),
+                },
+                None if is_follower || wait > LAST_WAIT => return None,
+                None => {}
             }
+            tokio::time::sleep(wait).await;
             wait *= 2;
         }
     }

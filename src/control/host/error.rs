@@ -22,11 +22,13 @@ pub enum ApiError {
         /// What the server said.
         message: String,
     },
-    /// 403: a permission is missing.
+    /// 403 of the authorizer: a permission is missing.
     #[error("a permission is missing; add to the role: {rule}")]
     Forbidden {
         /// The RBAC rule that is missing, as it stands in a role.
         rule: String,
+        /// The namespace in which it is missing, and perhaps in no other; empty where the whole cluster was asked for.
+        namespace: String,
     },
     /// 403 because the namespace is being deleted.
     #[error("the namespace is being deleted")]
@@ -46,7 +48,8 @@ pub enum ApiError {
         /// What the server said.
         message: String,
     },
-    /// 400, 413, 415 or 422, or a name that is none: the server will never take it so.
+    /// 400, 413, 415 or 422, a 403 of admission (a quota, a policy), or a name that is none: the server does not take it
+    /// so.
     #[error("the API server does not accept the object: {message}")]
     Invalid {
         /// What the server said.
@@ -117,9 +120,14 @@ impl ApiError {
         }
     }
 
-    /// Whether it speaks about every object of the kind: a person has to do something first.
-    pub(crate) fn is_of_the_kind(&self) -> bool {
-        matches!(self, Self::Forbidden { .. } | Self::KindMissing { .. })
+    /// Whether it speaks about more than the object, so that a person has to do something first: about all of its kind in
+    /// the namespace that is returned, or in every one where that is empty.
+    pub(crate) fn is_of_the_kind(&self) -> Option<&str> {
+        match self {
+            Self::Forbidden { namespace, .. } => Some(namespace),
+            Self::KindMissing { .. } => Some(""),
+            _ => None,
+        }
     }
 
     /// How long the server wants to be left alone.
@@ -154,12 +162,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     shorten(&text)
 }
 
-/// What was asked for, to say which permission is missing.
+/// What was asked for, to say what is missing.
 pub(super) struct Asked<'a> {
-    pub(super) verb: &'static str,
     pub(super) group: &'a str,
     pub(super) resource: String,
-    pub(super) namespace: &'a str,
     pub(super) named: bool,
 }
 
@@ -174,7 +180,9 @@ pub(super) fn classify(code: StatusCode, headers: &HeaderMap, body: &[u8], asked
     match code.as_u16() {
         401 => ApiError::Unauthorized { message: message() },
         403 if has_cause(&status, "NamespaceTerminating") => ApiError::Terminating,
-        403 => ApiError::Forbidden { rule: rule(status["message"].as_str().unwrap_or_default(), asked) },
+        // Admission answers with 403 too: a quota that is used up, a policy. No role would help there.
+        403 => missing(status["message"].as_str().unwrap_or_default(), asked)
+            .unwrap_or_else(|| ApiError::Invalid { message: message() }),
         // A missing object is named in the details; a missing kind, or a proxy's 404, is not.
         404 if asked.named && status["details"]["name"].is_string() => ApiError::NotFound,
         // An object cannot be made in a namespace that is gone, whose name is then the one that is missing.
@@ -195,14 +203,16 @@ fn has_cause(status: &Value, reason: &str) -> bool {
     causes.into_iter().any(|cause| cause["reason"] == reason)
 }
 
-/// The missing rule. The server's words are more exact than ours: applying an object that does not exist also wants
-/// `create`.
-fn rule(message: &str, asked: &Asked<'_>) -> String {
-    let verb = between(message, "cannot ", " resource").unwrap_or(asked.verb);
-    let resource = between(message, "resource \"", "\"").unwrap_or(&asked.resource);
+/// The missing rule, by the words of the authorizer; none if those are of somebody else. They are more exact than what
+/// was asked: applying an object that does not exist also wants `create`.
+fn missing(message: &str, asked: &Asked<'_>) -> Option<ApiError> {
+    let verb = between(message, " cannot ", " resource \"")?;
+    let resource = between(message, " resource \"", "\"").unwrap_or(&asked.resource);
     let group = between(message, "API group \"", "\"").unwrap_or(asked.group);
-    let place = if asked.namespace.is_empty() { String::new() } else { format!(" (namespace {})", asked.namespace) };
-    format!("{{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}}{place}")
+    let namespace = between(message, "in the namespace \"", "\"").unwrap_or_default().to_owned();
+    let place = if namespace.is_empty() { String::new() } else { format!(" (namespace {namespace})") };
+    let rule = format!("{{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]}}{place}");
+    Some(ApiError::Forbidden { rule, namespace })
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
@@ -230,13 +240,7 @@ mod tests {
     use super::*;
 
     fn classified(code: u16, body: &Value) -> ApiError {
-        let asked = Asked {
-            verb: "patch",
-            group: "multiclusterdns.kubefed.io",
-            resource: "dnsendpoints".to_owned(),
-            namespace: "shop",
-            named: true,
-        };
+        let asked = Asked { group: "multiclusterdns.kubefed.io", resource: "dnsendpoints".to_owned(), named: true };
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static("7"));
         classify(StatusCode::from_u16(code).expect("a code"), &headers, body.to_string().as_bytes(), &asked)
@@ -252,6 +256,22 @@ mod tests {
             "a permission is missing; add to the role: {apiGroups: [\"multiclusterdns.kubefed.io\"], resources: \
              [\"dnsendpoints\"], verbs: [\"create\"]} (namespace shop)"
         );
+        assert_eq!(error.is_of_the_kind(), Some("shop"));
+    }
+
+    #[test]
+    fn what_admission_refuses_is_told_in_its_words_and_is_no_missing_permission() {
+        for message in [
+            "dnsendpoints.multiclusterdns.kubefed.io \"service-web\" is forbidden: exceeded quota: few, requested: \
+             count/dnsendpoints.multiclusterdns.kubefed.io=1, used: 9, limited: 9",
+            "admission webhook \"policy.example\" denied the request: not here",
+            "dnsendpoints \"service-web\" is forbidden: cannot set blockOwnerDeletion if an ownerReference refers to a \
+             resource you can't set finalizers on",
+        ] {
+            let error = classified(403, &json!({"message": message, "reason": "Forbidden"}));
+            assert_eq!(error.is_of_the_kind(), None);
+            assert!(matches!(&error, ApiError::Invalid { message: told } if told == message), "{error}");
+        }
     }
 
     #[test]

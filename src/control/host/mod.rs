@@ -22,6 +22,11 @@ use crate::MANAGER;
 /// Largest answer that is read. An object in etcd is at most 1.5 MiB; what is beyond this is not a Kubernetes server.
 const ANSWER_LIMIT: usize = 8 << 20;
 
+/// Objects in a page of a list: a kilobyte or two each, without what is not metadata.
+const PAGE: usize = 500;
+/// A list of metadata, from servers that can leave out the rest.
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
 /// A kind as it stands in a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Resource {
@@ -127,8 +132,10 @@ pub(crate) struct Host {
 
 /// What is asked of a place.
 #[derive(Debug, Clone, Copy)]
-enum Verb {
+enum Verb<'a> {
     Get,
+    /// From where the page before ended; empty for the first.
+    List(&'a str),
     Create,
     Update,
     Apply,
@@ -143,6 +150,12 @@ impl Host {
 
     pub(crate) async fn read(&self, place: Place<'_>, limit: Duration) -> Result<Value, ApiError> {
         self.ask(Verb::Get, place, None, limit).await
+    }
+
+    /// A page of everything of a kind, in all namespaces: `items` with their `metadata` alone. `metadata.continue` is the
+    /// token of the next page; the first has an empty one.
+    pub(crate) async fn list(&self, resource: Resource, token: &str, limit: Duration) -> Result<Value, ApiError> {
+        self.ask(Verb::List(token), Place::object(resource, "", ""), None, limit).await
     }
 
     pub(crate) async fn create(&self, place: Place<'_>, body: &Value, limit: Duration) -> Result<Value, ApiError> {
@@ -185,7 +198,7 @@ impl Host {
 
     async fn ask(
         &self,
-        verb: Verb,
+        verb: Verb<'_>,
         place: Place<'_>,
         body: Option<&Value>,
         limit: Duration,
@@ -201,10 +214,8 @@ impl Host {
                     .map_err(|error| ApiError::Garbage { message: format!("not JSON: {error}") });
             }
             let missing = error::Asked {
-                verb: verb.rbac(),
                 group: place.resource.group,
                 resource: place.rbac_resource(),
-                namespace: place.namespace,
                 named: !place.name.is_empty(),
             };
             Err(error::classify(parts.status, &parts.headers, &body, &missing))
@@ -213,11 +224,13 @@ impl Host {
     }
 }
 
-impl Verb {
+impl Verb<'_> {
     fn request(self, place: &Place<'_>, body: Option<&Value>) -> Result<Request<Body>, ApiError> {
         let path = place.path()?;
         let (method, query, content) = match self {
             Self::Get => (Method::GET, String::new(), None),
+            Self::List(token) if is_segment(token) => (Method::GET, format!("?limit={PAGE}&continue={token}"), None),
+            Self::List(_) => return Err(ApiError::Garbage { message: "the token of a page is none".to_owned() }),
             Self::Create => (Method::POST, format!("?fieldManager={MANAGER}"), Some("application/json")),
             Self::Update => (Method::PUT, format!("?fieldManager={MANAGER}"), Some("application/json")),
             Self::Apply => {
@@ -226,24 +239,15 @@ impl Verb {
             Self::Merge => (Method::PATCH, format!("?fieldManager={MANAGER}"), Some("application/merge-patch+json")),
             Self::Delete => (Method::DELETE, String::new(), Some("application/json")),
         };
+        let accept = if matches!(self, Self::List(_)) { METADATA } else { "application/json" };
         let mut request =
-            Request::builder().method(method).uri(format!("{path}{query}")).header(header::ACCEPT, "application/json");
+            Request::builder().method(method).uri(format!("{path}{query}")).header(header::ACCEPT, accept);
         if let Some(content) = content {
             request = request.header(header::CONTENT_TYPE, content);
         }
         let invalid = |message: String| ApiError::Invalid { message };
         let bytes = body.map(serde_json::to_vec).transpose().map_err(|error| invalid(error.to_string()))?;
         request.body(Body::from(bytes.unwrap_or_default())).map_err(|error| invalid(error.to_string()))
-    }
-
-    fn rbac(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Apply | Self::Merge => "patch",
-            Self::Delete => "delete",
-        }
     }
 }
 

@@ -42,8 +42,19 @@ pub enum EndpointError {
         cluster: String,
     },
     /// No usable URL.
-    #[error("cluster `{cluster}` of the kubeconfig has the server `{server}`, which is no http or https URL")]
+    #[error("cluster `{cluster}` of the kubeconfig has the server `{server}`, which is no https URL")]
     Server {
+        /// The cluster.
+        cluster: String,
+        /// As written.
+        server: String,
+    },
+    /// Not encrypted: mcdns sends no token there.
+    #[error(
+        "cluster `{cluster}` of the kubeconfig has the server `{server}`, where the token would be sent in the clear, so \
+         mcdns would never observe it\n  help: name an https address of the API server"
+    )]
+    Clear {
         /// The cluster.
         cluster: String,
         /// As written.
@@ -87,6 +98,9 @@ impl MemberEndpoint {
         let Some(url) = lower_case_host(&server) else {
             return Err(EndpointError::Server { cluster: name.clone(), server });
         };
+        if url.starts_with("http:") {
+            return Err(EndpointError::Clear { cluster: name.clone(), server });
+        }
         let mut warnings = Vec::new();
         let insecure = cluster.insecure_skip_tls_verify == Some(true);
         let authority = match (&cluster.certificate_authority_data, &cluster.certificate_authority) {
@@ -110,14 +124,11 @@ impl MemberEndpoint {
                 "cluster `{name}` of the kubeconfig has insecure-skip-tls-verify, so mcdns will not check who answers \
                  at {url} either: whoever is on the way can read the token"
             ));
-        } else if authority.is_none() && url.starts_with("https:") {
+        } else if authority.is_none() {
             warnings.push(format!(
                 "cluster `{name}` of the kubeconfig has no certificate authority, so the certificate of {url} must be \
                  one that everybody trusts"
             ));
-        }
-        if url.starts_with("http:") {
-            warnings.push(format!("{url} is not encrypted: whoever is on the way can read the token"));
         }
         if let Some(server_name) = cluster.tls_server_name.as_ref().filter(|name| !name.is_empty()) {
             warnings.push(format!(
@@ -216,7 +227,6 @@ mod tests {
                 "insecure",
             ),
             ("server: 'https://a.example'", "no certificate authority"),
-            ("server: 'http://a.example'", "not encrypted"),
             ("server: 'https://127.0.0.1:6443', certificate-authority-data: DATA", "is this machine"),
             ("server: 'https://[::1]:6443', certificate-authority-data: DATA", "is this machine"),
             ("server: 'https://a.example', certificate-authority-data: DATA, tls-server-name: b.example", "b.example"),
@@ -234,8 +244,9 @@ mod tests {
         for (kubeconfig, context, expected) in [
             (&whole, "nope", "its contexts are me@Prod.eksctl.io, arn:aws:eks:r:1:cluster/x"),
             (&whole, "arn:aws:eks:r:1:cluster/x", "names the cluster `gone`"),
-            (&kubeconfig("server: a.example"), "me@Prod.eksctl.io", "no http or https URL"),
-            (&kubeconfig("server: 'https://'"), "me@Prod.eksctl.io", "no http or https URL"),
+            (&kubeconfig("server: a.example"), "me@Prod.eksctl.io", "no https URL"),
+            (&kubeconfig("server: 'HTTP://a.example'"), "me@Prod.eksctl.io", "in the clear"),
+            (&kubeconfig("server: 'https://'"), "me@Prod.eksctl.io", "no https URL"),
             (
                 &kubeconfig("server: 'https://a', certificate-authority: /nowhere/ca.crt"),
                 "me@Prod.eksctl.io",

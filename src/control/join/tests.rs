@@ -315,6 +315,20 @@ async fn leaving_undoes_joining() {
 }
 
 #[tokio::test]
+async fn a_secret_that_join_did_not_make_stays() {
+    let (host, member) = (Server::host(), Server::member());
+    join_with(&host, &member, true).await.expect("it joins");
+    let path = format!("/api/v1/namespaces/{NS}/secrets/c1-mcdns");
+    let mut secret = host.object(&path).expect("there");
+    secret["metadata"].as_object_mut().expect("metadata").remove("labels");
+    host.put(&path, secret);
+    host.changes();
+    let unjoined = unjoin_with(&host, Some(&member), false).await.expect("it leaves");
+    assert_eq!(unjoined.left, [format!("Secret {NS}/c1-mcdns in the host, because join did not make it")]);
+    assert_eq!(host.changes(), ["PATCH kubefedclusters/c1", "DELETE kubefedclusters/c1"]);
+}
+
+#[tokio::test]
 async fn the_namespace_stays_where_others_live_in_it_or_it_is_the_hosts() {
     let (host, member) = (Server::host(), Server::member());
     join_with(&host, &member, true).await.expect("it joins");

@@ -7,7 +7,7 @@ use std::{
 
 use mcdns_core::model::Timestamp;
 use serde_json::{Value, json};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{Leadership, LeaseOptions, RELEASE_LIMIT, Term};
 use crate::host::{ApiError, Host, LEASES, Place, chain};
@@ -33,13 +33,15 @@ pub(super) struct Election {
     options: LeaseOptions,
     seen: Option<Seen>,
     term: Option<Term>,
+    /// Of the term, or of the last one.
+    epoch: u64,
     jitter: RandomState,
     rounds: u64,
 }
 
 impl Election {
     pub(super) fn new(host: Host, options: LeaseOptions) -> Self {
-        Self { host, options, seen: None, term: None, jitter: RandomState::new(), rounds: 0 }
+        Self { host, options, seen: None, term: None, epoch: 0, jitter: RandomState::new(), rounds: 0 }
     }
 
     /// When the term ends by the monotonic clock, if there is one.
@@ -47,16 +49,16 @@ impl Election {
         self.term.as_ref().filter(|term| term.left().is_some()).map(|term| term.monotonic)
     }
 
-    pub(super) async fn round(&mut self, publish: &watch::Sender<Leadership>) -> Round {
+    pub(super) async fn round(&mut self) -> Round {
         self.rounds += 1;
         let started = Instant::now();
-        let outcome = match self.attempt(started).await {
-            // The fence held. Nothing is written until it is known who has the lease now.
-            Err(ApiError::Conflict { .. }) => {
-                self.term = None;
-                super::announce(publish, &Leadership::Unknown("somebody else changed the lease".to_owned()));
-                self.attempt(Instant::now()).await
-            }
+        let held = self.term.is_some_and(|term| term.left().is_some());
+        // A holder need not read first: it knows the version that it wrote itself.
+        let known = self.seen.as_ref().filter(|_| held).map(|seen| seen.lease.clone());
+        let outcome = match self.attempt(known, started).await {
+            // The fence held. Mostly it was our own renewal, carried out although no answer came: then the term goes on.
+            // Until that is read the term lasts as long as it does, which is not longer than others wait.
+            Err(ApiError::Conflict { .. }) => self.attempt(None, Instant::now()).await,
             outcome => outcome,
         };
         let leadership = outcome.unwrap_or_else(|error| self.failed(&error));
@@ -68,7 +70,7 @@ impl Election {
         match (&self.term, &self.seen) {
             (Some(term), Some(seen)) if term.left().is_some() => {
                 tracing::warn!(error = chain(error), "the lease was not renewed");
-                holder(&seen.lease, *term)
+                holder(&seen.lease, *term, self.epoch)
             }
             _ => Leadership::Unknown(chain(error)),
         }
@@ -80,12 +82,11 @@ impl Election {
         self.options.retry.mul_f64(1.0 + f64::from(u32::try_from(share).unwrap_or(0)) / 1000.0)
     }
 
-    async fn attempt(&mut self, started: Instant) -> Result<Leadership, ApiError> {
-        let held = self.term.is_some_and(|term| term.left().is_some());
-        // A holder need not read first: it knows the version that it wrote itself.
-        let lease = match (&self.seen, held) {
-            (Some(seen), true) => seen.lease.clone(),
-            _ => match self.host.read(self.place(), self.limit()).await {
+    /// One try, from what stands by our knowledge or, without any, by reading it.
+    async fn attempt(&mut self, known: Option<Value>, started: Instant) -> Result<Leadership, ApiError> {
+        let lease = match known {
+            Some(lease) => lease,
+            None => match self.host.read(self.place(), self.limit()).await {
                 Ok(lease) => lease,
                 Err(ApiError::NotFound) => return self.create(started).await,
                 Err(error) => return Err(error),
@@ -94,8 +95,10 @@ impl Election {
         self.see(&lease, started);
         let holder = text(&lease["spec"]["holderIdentity"]);
         let ours = holder == self.options.identity;
-        if !ours && !holder.is_empty() && !self.is_over() {
+        if !ours {
             self.term = None;
+        }
+        if !ours && !holder.is_empty() && !self.is_over() {
             return Ok(Leadership::Follower { holder: Some(holder) });
         }
         self.take(lease, ours, started).await
@@ -158,9 +161,12 @@ impl Election {
     }
 
     fn held(&mut self, written: Value, started: Instant) -> Leadership {
+        if self.term.is_none_or(|term| term.left().is_none()) {
+            self.epoch += 1;
+        }
         let term = Term::starting(started, self.options.renew_deadline);
         self.term = Some(term);
-        let leadership = holder(&written, term);
+        let leadership = holder(&written, term, self.epoch);
         self.seen = Some(Seen { lease: written, since: started });
         leadership
     }
@@ -211,12 +217,13 @@ fn record(lease: &Value) -> [&Value; 4] {
     [&spec["holderIdentity"], &spec["renewTime"], &spec["acquireTime"], &spec["leaseTransitions"]]
 }
 
-fn holder(lease: &Value, term: Term) -> Leadership {
+fn holder(lease: &Value, term: Term, epoch: u64) -> Leadership {
     let spec = &lease["spec"];
     let since = text(&spec["acquireTime"]).parse::<jiff::Timestamp>();
     Leadership::Holder {
         since: Timestamp(since.map_or(0, jiff::Timestamp::as_millisecond)),
         transitions: spec["leaseTransitions"].as_i64().unwrap_or(0),
+        epoch,
         term,
     }
 }

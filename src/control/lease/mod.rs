@@ -7,7 +7,7 @@
 //!    Follower ◄────────── somebody else holds it ─────────── Holder ──┐ renewed every `retry`
 //!        ▲                                                      │ ▲   │
 //!        │                                                      │ └───┘
-//!        └────────── Unknown ◄──── not renewed by `renew_deadline`, or 409
+//!        └────────── Unknown ◄──── not renewed by `renew_deadline`
 //! ```
 //!
 //! # Invariants
@@ -17,16 +17,21 @@
 //! * The holder counts from the *start* of its last successful renewal and stops being the holder `renew_deadline`
 //!   later, which is before anybody else can start: they saw that renewal later than it started, and wait longer.
 //!   What its clock says is in [`Term`], and each request asks it; the loop being slow does not matter.
-//! * `resourceVersion` is the fence. Of two that take over at once, the second is refused.
+//! * `resourceVersion` is the fence. Of two that take over at once, the second is refused. A holder whose renewal is
+//!   refused reads before it thinks itself no longer the holder: a renewal that timed out may have been carried out.
 //! * A machine that was suspended does not notice on its monotonic clock. So a term ends by the wall clock too; a wall
 //!   clock that was set forward costs at most one round without writing.
 //!
-//! The identity must be unique to the process (say pod name and a random number): one that is used again counts as the
-//! same holder.
+//! The identity must be unique to the process ([`unique`]): one that is used again counts as the same holder, which does
+//! not wait for the end of a lease. The name of a pod and a process id are not enough: a pod of a `StatefulSet` that was
+//! deleted by force on a node out of reach goes on beside its successor, which has its name, and both are process 1.
 
 mod election;
 
-use std::time::{Duration, SystemTime};
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::{Duration, SystemTime},
+};
 
 use kube::Client;
 use mcdns_core::model::Timestamp;
@@ -49,7 +54,7 @@ pub struct LeaseOptions {
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// Who we are; unique to this process.
+    /// Who we are; unique to this process, as [`unique`] makes it.
     pub identity: String,
     /// After this long without a change of the record others take over. Whole seconds.
     pub duration: Duration,
@@ -82,6 +87,9 @@ pub enum Leadership {
         since: Timestamp,
         /// How often the lease went from one to another.
         transitions: i64,
+        /// Counts the terms of this process: it stays while each renewal came in time, and is another after any lapse,
+        /// also one that was over before anybody looked. What is done once a term is done again for another number.
+        epoch: u64,
         /// Until when, unless it is renewed.
         term: Term,
     },
@@ -125,6 +133,14 @@ impl Leadership {
             Self::Follower { .. } | Self::Unknown(_) => None,
         }
     }
+
+    /// Which term it is in which writing is allowed now; none if it is not.
+    pub fn epoch(&self) -> Option<u64> {
+        match self {
+            Self::Holder { epoch, term, .. } => term.left().map(|_| *epoch),
+            Self::Follower { .. } | Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// The running loop. Dropping it ends the loop without giving the lease up, as a crash would.
@@ -133,6 +149,17 @@ pub struct LeaseHandle {
     pub leadership: watch::Receiver<Leadership>,
     release: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+}
+
+/// An identity that no other process has: the name, and a random number as client-go's leader election has it.
+pub fn unique(name: &str) -> String {
+    let mut octets = [0; 16];
+    if let Err(error) = getrandom::fill(&mut octets) {
+        // Seeds of the standard library are random too, though not of that many bits.
+        tracing::debug!(%error, "the system has no random numbers");
+        octets[..8].copy_from_slice(&RandomState::new().hash_one(SystemTime::now()).to_be_bytes());
+    }
+    format!("{name}_{}", data_encoding::HEXLOWER.encode(&octets))
 }
 
 /// Starts to compete for the lease.
@@ -165,7 +192,7 @@ async fn compete(mut election: Election, publish: watch::Sender<Leadership>, mut
     loop {
         // A round may take as long as a request, and a release cannot wait for that.
         let round = tokio::select! {
-            round = election.round(&publish) => round,
+            round = election.round() => round,
             _ = &mut released => break,
         };
         let Round { leadership, next } = round;
@@ -190,6 +217,9 @@ async fn compete(mut election: Election, publish: watch::Sender<Leadership>, mut
 fn announce(publish: &watch::Sender<Leadership>, next: &Leadership) {
     let before = publish.send_replace(next.clone());
     match (&before, next) {
+        (Leadership::Holder { epoch: before, .. }, Leadership::Holder { epoch, .. }) if before != epoch => {
+            tracing::warn!("this replica writes again; its term had been over for a moment");
+        }
         (Leadership::Holder { .. }, Leadership::Holder { .. }) => {}
         (_, Leadership::Holder { transitions, .. }) => tracing::info!(transitions, "this replica writes now"),
         (Leadership::Holder { .. }, _) => tracing::warn!(now = ?next, "this replica does not write any more"),

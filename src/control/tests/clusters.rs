@@ -18,7 +18,7 @@ use mcdns_core::{
 use serde_json::{Value, json};
 use support::{
     ApiServer, Fault,
-    stage::{Stage, holder, wall},
+    stage::{Stage, holder, holder_again, wall},
 };
 use tokio::sync::watch;
 
@@ -70,7 +70,7 @@ fn stage() -> Stage {
 async fn a_cluster_gets_conditions_as_kubefed_has_them_and_keeps_what_a_person_set() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000)))]);
     stage.server.until("written", |server| !server.writes("kubefedclusters").is_empty()).await;
     let status = cluster(&stage);
     assert_eq!((&status["region"], &status["zones"]), (&json!("us"), &json!(["us1"])));
@@ -85,8 +85,29 @@ async fn a_cluster_gets_conditions_as_kubefed_has_them_and_keeps_what_a_person_s
     );
     // What the nodes say goes before.
     let told = Verdict { region: Some("eu".into()), availability_zones: vec!["eu1".into()], ..verdict(true, 5010) };
-    stage.writer.verdicts(vec![("c1".into(), told)]);
+    stage.writer.verdicts(vec![("c1".into(), Some(told))]);
     stage.server.until("the new region", |server| server.get(CLUSTER).expect("it")["status"]["region"] == "eu").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_region_without_zones_has_not_those_of_the_old_one() {
+    let stage = stage();
+    stage.server.edit(CLUSTER, |cluster| cluster["status"] = json!({}));
+    let told = |region: &str, zones: &[&str], probed| {
+        let availability_zones = zones.iter().map(|zone| (*zone).into()).collect();
+        let verdict = Verdict { region: Some(region.into()), availability_zones, ..verdict(true, probed) };
+        stage.writer.verdicts(vec![("c1".into(), Some(verdict))]);
+    };
+    told("eu", &["eu1"], 5000);
+    stage.idle(Duration::from_secs(1)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("eu"), &json!(["eu1"])));
+    // The same region, from nodes that say no zone: what was known stays.
+    told("eu", &[], 5010);
+    stage.idle(Duration::from_secs(20)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("eu"), &json!(["eu1"])));
+    told("ap", &[], 5020);
+    stage.idle(Duration::from_secs(20)).await;
+    assert_eq!((&cluster(&stage)["region"], &cluster(&stage)["zones"]), (&json!("ap"), &Value::Null));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,17 +115,17 @@ async fn a_time_of_a_probe_is_written_once_a_period_and_a_flip_at_once() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
     for second in 0..100 {
-        stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000 + second))]);
+        stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000 + second)))]);
         stage.idle(Duration::from_secs(1)).await;
     }
     let writes = stage.server.writes("kubefedclusters").len();
     assert!((10..=12).contains(&writes), "{writes} writes in a hundred seconds");
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5101))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5101)))]);
     stage.idle(Duration::from_millis(300)).await;
     assert_eq!(cluster(&stage)["conditions"][0]["reason"], "Unauthorized");
     let event = stage.until_event("Unauthorized").await;
     assert_eq!(event["note"], "the token is refused; run mcdns join again");
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5102))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5102)))]);
     let event = stage.until_event("ClusterReady").await;
     assert_eq!((&event["type"], &event["regarding"]["kind"]), (&json!("Normal"), &json!("KubeFedCluster")));
 }
@@ -116,7 +137,7 @@ async fn an_edit_that_the_watch_has_not_told_yet_is_not_undone() {
     // The write meets a newer version than it was made from.
     let conflict = json!({"kind": "Status", "code": 409, "reason": "Conflict"});
     stage.server.fail("kubefedclusters/c1/status", Fault::Status(409, conflict, None), 1);
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
     stage.server.until("written", |server| server.writes("kubefedclusters").len() == 2).await;
     let reads = stage.server.requests().iter().filter(|one| one.method == "GET").count();
     assert_eq!(reads, 1);
@@ -125,12 +146,33 @@ async fn an_edit_that_the_watch_has_not_told_yet_is_not_undone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_somebody_else_judges_from_now_on_is_left_to_them() {
+    let stage = stage();
+    stage.idle(Duration::from_secs(1)).await;
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
+    stage.server.until("written", |server| !server.writes("kubefedclusters").is_empty()).await;
+    stage.idle(Duration::from_secs(1)).await;
+    let before = stage.server.writes("kubefedclusters").len();
+    stage.writer.verdicts(vec![("c1".into(), None)]);
+    stage.server.edit(CLUSTER, |cluster| {
+        cluster["status"]["conditions"] = json!([{"type": "Ready", "status": "True", "reason": "ClusterReady"}]);
+        cluster["metadata"]["managedFields"] = json!([{"manager": "hyperfed", "fieldsV1": {"f:status": {}}}]);
+    });
+    stage.writer.held(vec![("c1".into(), Some(condition("Held", "True", "ManyObjectsGone")))]);
+    stage.idle(Duration::from_hours(2)).await;
+    assert_eq!(stage.server.writes("kubefedclusters").len(), before);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5010)))]);
+    stage.idle(Duration::from_secs(1)).await;
+    assert_eq!(cluster(&stage)["conditions"][0]["reason"], "Unauthorized", "it is ours again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_that_is_gone_is_not_written() {
     let stage = stage();
     stage.idle(Duration::from_secs(1)).await;
     stage.server.delete(CLUSTER);
     stage.idle(Duration::from_secs(1)).await;
-    stage.writer.verdicts(vec![("c1".into(), verdict(false, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(false, 5000)))]);
     stage.idle(Duration::from_mins(1)).await;
     assert!(stage.server.requests().is_empty());
 }
@@ -158,6 +200,62 @@ async fn a_domain_says_what_was_published_at_most_once_a_second() {
     stage.server.edit(DOMAIN, |domain| domain["metadata"]["annotations"] = json!({}));
     stage.idle(Duration::from_secs(2)).await;
     assert_eq!(stage.server.writes("domains").len(), writes + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_serial_never_goes_back_behind_what_another_replica_has_published() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    let publish = |serial: u32, digest: &str| {
+        stage.writer.publish(vec![PublishedZone { domain: domain.clone(), serial, digest: digest.to_owned() }]);
+    };
+    let other = |serial: u32| {
+        stage.server.edit(DOMAIN, |domain| {
+            let text = json!({"serial": serial, "digest": "other"}).to_string();
+            domain["metadata"]["annotations"] = json!({"mcdns.io/published": text});
+        })
+    };
+    let stands = || {
+        let annotations = stage.server.get(DOMAIN).expect("it")["metadata"]["annotations"].clone();
+        let text = annotations["mcdns.io/published"].as_str().expect("a text").to_owned();
+        serde_json::from_str::<Value>(&text).expect("JSON")["serial"].clone()
+    };
+    publish(41, "a");
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(stands(), 41);
+    stage.leadership.send_replace(Leadership::Follower { holder: Some("other".to_owned()) });
+    stage.idle(Duration::from_secs(2)).await;
+    other(50);
+    stage.leadership.send_replace(holder_again(2));
+    stage.idle(Duration::from_hours(1)).await;
+    assert_eq!(stands(), 50, "what was wanted in the term before is not wanted in this one");
+    // What is asked for by somebody who has not seen that yet, and then by one who has.
+    publish(42, "b");
+    stage.idle(Duration::from_hours(1)).await;
+    assert_eq!(stands(), 50);
+    publish(51, "b");
+    stage.idle(Duration::from_secs(2)).await;
+    assert_eq!(stands(), 51);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_serial_that_comes_between_reading_and_writing_is_a_conflict() {
+    let stage = Stage::new();
+    stage.server.put(DOMAIN, json!({"metadata": {}, "domain": "example.com"}));
+    stage.idle(Duration::from_secs(1)).await;
+    let domain = NamespacedName { namespace: "fed".into(), name: "galactic".into() };
+    let conflict = json!({"kind": "Status", "code": 409, "reason": "Conflict"});
+    stage.server.fail("/domains/galactic", Fault::Status(409, conflict, None), 1);
+    stage.writer.publish(vec![PublishedZone { domain, serial: 42, digest: "a".to_owned() }]);
+    stage.idle(Duration::from_secs(2)).await;
+    let writes = stage.server.writes("domains");
+    assert_eq!(writes.iter().map(|write| write.status).collect::<Vec<_>>(), [409, 200]);
+    assert!(writes.iter().all(|write| write.body["metadata"]["resourceVersion"].is_string()));
+    assert!(
+        stage.server.requests().iter().any(|one| one.method == "GET"),
+        "what stands is read before it is tried again"
+    );
 }
 
 fn condition(kind: &str, status: &str, reason: &str) -> Condition {
@@ -227,7 +325,7 @@ async fn what_is_held_of_a_member_stands_beside_its_health() {
     stage.writer.held(vec![("c1".into(), Some(condition("Held", "True", "ManyObjectsGone")))]);
     stage.idle(Duration::from_secs(1)).await;
     assert!(stage.server.writes("kubefedclusters").is_empty(), "its status may be somebody else's");
-    stage.writer.verdicts(vec![("c1".into(), verdict(true, 5000))]);
+    stage.writer.verdicts(vec![("c1".into(), Some(verdict(true, 5000)))]);
     stage.idle(Duration::from_secs(1)).await;
     let healthy = ["Ready=True (ClusterReady)", "Offline=False (ClusterReachable)"];
     assert_eq!(conditions(&stage, CLUSTER), [healthy[0], healthy[1], "Held=True (ManyObjectsGone)"]);

@@ -50,6 +50,34 @@ async fn the_first_makes_the_lease_and_the_second_follows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_processes_with_one_host_name_the_second_follows() {
+    let server = ApiServer::new();
+    let first = compete(&server, &lease::unique("mcdns-0"));
+    until_holder(&first).await;
+    let holder = spec(&server)["holderIdentity"].as_str().expect("a name").to_owned();
+    assert!(holder.starts_with("mcdns-0_"), "{holder}");
+    // The first is cut off, and does not know that it was replaced.
+    let second = compete(&server, &lease::unique("mcdns-0"));
+    until_follower(&second, &holder).await;
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert!(first.leadership.borrow().may_write().is_some() && second.leadership.borrow().may_write().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapse_that_was_over_before_anybody_looked_begins_another_term() {
+    let server = ApiServer::new();
+    let handle = compete(&server, "a");
+    let epoch = until_holder(&handle).await.epoch();
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(handle.leadership.borrow().epoch(), epoch, "renewed");
+    // Somebody has it for a moment.
+    server.edit(PATH, |lease| lease["spec"]["holderIdentity"] = json!("b"));
+    until_follower(&handle, "b").await;
+    server.edit(PATH, |lease| lease["spec"]["holderIdentity"] = json!(""));
+    assert_eq!(until_holder(&handle).await.epoch(), epoch.map(|epoch| epoch + 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_graceful_end_moves_the_lease_at_the_next_round() {
     let server = ApiServer::new();
     let first = compete(&server, "a");
@@ -96,7 +124,7 @@ async fn a_dead_holder_is_followed_after_its_lease_by_our_clock() {
 async fn a_holder_that_cannot_renew_stops_before_another_may_start() {
     let server = ApiServer::new();
     let first = compete(&server, "a");
-    until_holder(&first).await;
+    let epoch = until_holder(&first).await.epoch();
     tokio::time::sleep(Duration::from_secs(7)).await;
     server.fail(PATH, Fault::Hang, usize::MAX);
     let start = Instant::now();
@@ -104,7 +132,7 @@ async fn a_holder_that_cannot_renew_stops_before_another_may_start() {
     assert!(start.elapsed() <= Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(first.leadership.borrow().may_write().is_none());
     server.repair();
-    until_holder(&first).await;
+    assert!(until_holder(&first).await.epoch() > epoch, "it is another term");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,10 +173,11 @@ async fn of_two_that_take_over_at_once_one_is_refused() {
 async fn a_renewal_whose_answer_is_lost_is_no_loss() {
     let server = ApiServer::new();
     let handle = compete(&server, "a");
-    until_holder(&handle).await;
+    let epoch = until_holder(&handle).await.epoch();
     server.fail(PATH, Fault::HangAfter, 1);
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(handle.leadership.borrow().may_write().is_some());
+    let lost = timeout(Duration::from_secs(20), until(&handle, "", |now| !matches!(now, Leadership::Holder { .. })));
+    assert!(lost.await.is_err(), "it writes all the time");
+    assert_eq!(handle.leadership.borrow().epoch(), epoch, "and in one term");
     assert_eq!(spec(&server)["leaseTransitions"], 0);
 }
 

@@ -4,11 +4,11 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use mcdns_control::{Leadership, Urgency, WriterOptions};
+use mcdns_control::{Leadership, Notice, Regarding, Urgency, WriterOptions};
 use serde_json::json;
 use support::{
     ApiServer, Fault,
-    stage::{ALL, DNS, Stage, endpoint_path, holder, key, record_path},
+    stage::{ALL, DNS, Stage, endpoint_path, holder, holder_again, key, record_path},
 };
 
 #[tokio::test(start_paused = true)]
@@ -267,6 +267,23 @@ async fn nothing_is_written_after_the_term() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_lapse_that_nobody_saw_everything_is_looked_at_again() {
+    let stage = Stage::new();
+    stage.want("web", "192.0.2.1", false);
+    stage.until_written("web", "192.0.2.1").await;
+    stage.idle(Duration::from_secs(10)).await;
+    // Wanted, and not a word about it.
+    stage.change_silently("web", "192.0.2.2");
+    stage.leadership.send_replace(holder_again(1));
+    stage.idle(Duration::from_mins(5)).await;
+    assert_eq!(stage.server.writes("").len(), 2, "a renewal is no new term");
+    stage.leadership.send_replace(holder_again(2));
+    stage.idle(Duration::from_secs(5)).await;
+    stage.until_written("web", "192.0.2.2").await;
+    assert_eq!(stage.server.writes("").len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_delays_and_loses_nothing() {
     let stage = Stage::new();
     let down = json!({"kind": "Status", "code": 503, "message": "shutting down"});
@@ -317,6 +334,38 @@ async fn an_event_is_told_when_the_server_has_come_back() {
     stage.server.fail("/events", Fault::Status(503, unavailable, None), 2);
     stage.want("web", "192.0.2.2", true);
     stage.until_event("ClusterUnready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_waits_for_the_next_term_and_is_not_told_where_another_replica_writes() {
+    let stage = Stage::new();
+    let notice = |reason: &str| Notice {
+        regarding: Regarding {
+            api_version: "v1".to_owned(),
+            kind: "Thing".to_owned(),
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            uid: None,
+        },
+        reason: reason.to_owned(),
+        about: "".into(),
+        note: "said".to_owned(),
+        is_warning: true,
+    };
+    stage.leadership.send_replace(Leadership::Unknown("not renewed in time".to_owned()));
+    stage.writer.tell(notice("First"));
+    stage.idle(Duration::from_secs(5)).await;
+    assert!(stage.server.writes("/events").is_empty());
+    stage.leadership.send_replace(holder_again(2));
+    stage.until_event("First").await;
+    stage.leadership.send_replace(Leadership::Follower { holder: Some("other".to_owned()) });
+    stage.writer.tell(notice("Second"));
+    stage.idle(Duration::from_secs(5)).await;
+    stage.leadership.send_replace(holder_again(3));
+    stage.idle(Duration::from_mins(5)).await;
+    assert_eq!(stage.server.writes("/events").len(), 1);
+    stage.writer.tell(notice("Second"));
+    stage.until_event("Second").await;
 }
 
 #[tokio::test(start_paused = true)]

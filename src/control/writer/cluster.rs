@@ -1,8 +1,10 @@
 //! The status of a KubeFedCluster, in KubeFed's shape: conditions `Ready` and `Offline` with the time of the last probe,
 //! region and availability zones.
 //!
-//! Region and zones that stand are kept when the verdict has none, since a person may have set them. For that reason
-//! the write names the version that it was made from: an edit in between is read before it could be undone.
+//! Region and zones that stand are kept when the verdict has none, since a person may have set them; but not the zones of
+//! another region than the verdict's, which would be names that nobody has. Leaving them out removes those that mcdns
+//! wrote; what a person set is that person's until they take it away (server-side apply). Since something is kept, the
+//! write names the version that it was made from: an edit in between is read before it could be undone.
 
 use std::time::Duration;
 
@@ -102,6 +104,7 @@ fn object(key: &StandingKey, verdict: &Verdict, held: Option<&Condition>, before
     if let Some(region) = region {
         status["region"] = json!(region);
     }
+    let kept = kept.filter(|kept| kept.region.is_none() || kept.region.as_deref() == region);
     let zones: Vec<&str> = match &verdict.availability_zones[..] {
         [] => kept.into_iter().flat_map(|kept| &kept.availability_zones).map(String::as_str).collect(),
         zones => zones.iter().map(|zone| &**zone).collect(),

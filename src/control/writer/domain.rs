@@ -1,19 +1,21 @@
 //! The annotation of a Domain that says what its zone was published as, and its status.
 //!
-//! The annotation is merged in and not applied: one of ours on an object that belongs to somebody else. KubeFed's own
+//! The annotation is merged in and not applied: one of ours on an object that belongs to somebody else. Serials do not go
+//! back: the merge names the version that it was made from, and where a newer serial stands by then, by another replica
+//! that wrote meanwhile, ours is dropped. Whoever counts serials sees that one too and goes on from there. KubeFed's own
 //! Domain has no status; on a host with that, conditions are not written, which is said once and looked at again with
 //! everything else.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use mcdns_api::{Standing, StandingKey, StandingKind, standing::PUBLISHED_ANNOTATION};
-use mcdns_core::model::NamespacedName;
-use serde_json::json;
+use mcdns_core::{dns::Serial, model::NamespacedName};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
     cluster::held_condition,
-    jobs::{End, Shared, Subject, place},
+    jobs::{ATTEMPTS, End, Shared, Subject, place},
     ledger::Effect,
     record::stamp_transitions,
 };
@@ -128,21 +130,59 @@ fn tell_of_hold(shared: &Shared, domain: &NamespacedName, key: &StandingKey, bef
 
 /// True if it was written.
 async fn publish(shared: &Shared, domain: &NamespacedName, key: &StandingKey) -> Result<bool, ApiError> {
-    let wanted = || {
-        let state = shared.state();
-        let zone = state.zones.get(domain)?;
-        let text = json!({"serial": zone.serial, "digest": zone.digest}).to_string();
-        let stands = state.ledger.kept(key).published;
-        (stands.as_deref() != Some(&text)).then_some(text)
-    };
-    if wanted().is_none() {
-        return Ok(false);
+    let mut conflict = None;
+    for _ in 0..ATTEMPTS {
+        if wanted(shared, domain, key).is_none() {
+            return Ok(false);
+        }
+        if shared.state().ledger.standing(key).is_none() {
+            shared.read(key).await?;
+        }
+        let limit = shared.permit().await?;
+        // It may have changed while we waited.
+        let Some(text) = wanted(shared, domain, key) else { return Ok(false) };
+        let Some(version) = shared.state().ledger.standing(key).map(|standing| standing.resource_version.clone())
+        else {
+            return Ok(false);
+        };
+        let annotations = json!({PUBLISHED_ANNOTATION: text});
+        let patch = json!({"metadata": {"resourceVersion": version, "annotations": annotations}});
+        match shared.host.merge(place(key), &patch, limit).await {
+            Ok(answer) => {
+                shared.state().ledger.read(key, Some(Standing::of(key.kind, &answer)));
+                shared.count(key.kind, "written");
+                return Ok(true);
+            }
+            Err(error @ ApiError::Conflict { .. }) => {
+                shared.count(key.kind, error.label());
+                shared.read(key).await?;
+                conflict = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let limit = shared.permit().await?;
-    let Some(text) = wanted() else { return Ok(false) };
-    let patch = json!({"metadata": {"annotations": {PUBLISHED_ANNOTATION: text}}});
-    let answer = shared.host.merge(place(key), &patch, limit).await?;
-    shared.state().ledger.read(key, Some(Standing::of(key.kind, &answer)));
-    shared.count(key.kind, "written");
-    Ok(true)
+    conflict.map_or(Ok(false), Err)
+}
+
+/// The text that is to be written; none if nothing is, as where a serial stands that is no older.
+fn wanted(shared: &Shared, domain: &NamespacedName, key: &StandingKey) -> Option<String> {
+    let mut state = shared.state();
+    let zone = state.zones.get(domain)?;
+    let (serial, text) = (Serial(zone.serial), json!({"serial": zone.serial, "digest": zone.digest}).to_string());
+    let Some(stands) = state.ledger.kept(key).published else { return Some(text) };
+    if stands == text {
+        return None;
+    }
+    if serial_of(&stands).is_some_and(|stands| stands.partial_cmp(&serial) != Some(Ordering::Less)) {
+        tracing::info!(domain = &*domain.name, serial = serial.0, stands, "not published: what stands is no older");
+        state.zones.remove(domain);
+        return None;
+    }
+    Some(text)
+}
+
+/// The serial in an annotation; none if it is not understood, and then it is replaced.
+fn serial_of(annotation: &str) -> Option<Serial> {
+    let published: Value = serde_json::from_str(annotation).ok()?;
+    Some(Serial(u32::try_from(published["serial"].as_u64()?).ok()?))
 }

@@ -30,9 +30,12 @@ use crate::{
 /// An object is left alone so long after a write: ten writes a second.
 pub(super) const REST: Duration = Duration::from_millis(100);
 /// A write that met a newer version is tried so often at once, with what stands read anew each time.
-const ATTEMPTS: u32 = 3;
-/// A kind that cannot be written for lack of a CRD or a permission is tried again after so long, with one object.
+pub(super) const ATTEMPTS: u32 = 3;
+/// A kind that cannot be written for lack of a CRD or a permission is tried again after so long, with one object; in
+/// one namespace where that is what the permission is missing for.
 const KIND_PAUSE: Duration = Duration::from_secs(30);
+/// Where it is missing for many namespaces, each of them waits longer, so that one of them is tried in so long.
+const NAMESPACE_SHARE: Duration = Duration::from_millis(500);
 /// An object that the server does not accept is tried again after so long: its CRD may have been changed.
 const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 
@@ -59,8 +62,8 @@ pub(super) struct State {
     pub(super) domains: HashMap<NamespacedName, Vec<Condition>>,
     /// Domains have no status there; not to be tried again before that.
     pub(super) no_domain_status: Option<Instant>,
-    /// Kinds that cannot be written, until when they are not tried again.
-    closed: HashMap<StandingKind, Instant>,
+    /// Kinds that cannot be written in a namespace, or in any where that is empty; until when they are not tried again.
+    closed: HashMap<(StandingKind, String), Instant>,
     pub(super) writes: BTreeMap<(&'static str, &'static str), u64>,
     pub(super) problems: BTreeMap<&'static str, String>,
 }
@@ -143,16 +146,14 @@ impl Shared {
 
     /// Makes an object what is wanted of it.
     pub(super) async fn bring(&self, subject: &Subject<'_>) -> Applied {
-        let kind = subject.key.kind;
-        if let Some(left) = self.state().closed_for(kind, Instant::now()) {
+        if let Some(left) = self.state().closed_for(&subject.key, Instant::now()) {
             return Applied::without(End::Later(left));
         }
         match self.try_bring(subject).await {
             Ok(applied) => applied,
             Err(error) => {
-                self.failed(&subject.key, &error);
-                let is_of_the_kind = error.is_of_the_kind();
-                Applied::without(if is_of_the_kind { End::Later(KIND_PAUSE) } else { End::Failed(error) })
+                let closed = self.failed(&subject.key, &error);
+                Applied::without(closed.map_or(End::Failed(error), End::Later))
             }
         }
     }
@@ -206,6 +207,7 @@ impl Shared {
     fn need(&self, subject: &Subject<'_>) -> Need {
         let key = &subject.key;
         let mut state = self.state();
+        state.ledger.catch_up(key, Instant::now());
         if state.ledger.resume(key, Instant::now()) {
             tracing::info!(kind = label(key.kind), namespace = key.namespace, name = key.name, "written again");
         }
@@ -237,7 +239,7 @@ impl Shared {
             state.ledger.read(key, before.cloned());
         }
         let effect = state.ledger.wrote(key, wanted, result, Instant::now());
-        state.problems.remove(label(key.kind));
+        state.open(key);
         drop(state);
         self.count(
             key.kind,
@@ -266,10 +268,11 @@ impl Shared {
         *self.state().writes.entry((label(kind), outcome)).or_default() += 1;
     }
 
-    /// Takes note of a failure: counts it, closes the kind where that is the matter, tells people what to do.
-    pub(super) fn failed(&self, key: &StandingKey, error: &ApiError) {
+    /// Takes note of a failure: counts it, closes the kind where that is the matter, tells people what to do. Returns for
+    /// how long the kind is closed.
+    pub(super) fn failed(&self, key: &StandingKey, error: &ApiError) -> Option<Duration> {
         if matches!(error, ApiError::NotHolder) {
-            return;
+            return None;
         }
         self.count(key.kind, error.label());
         let message = chain(error);
@@ -280,14 +283,15 @@ impl Shared {
             error = message,
             "not written"
         );
-        if error.is_of_the_kind() {
+        let mut closed = None;
+        if let Some(namespace) = error.is_of_the_kind() {
             let mut state = self.state();
-            state.closed.insert(key.kind, Instant::now() + KIND_PAUSE);
+            closed = Some(state.close(key.kind, namespace, Instant::now()));
             state.problems.insert(label(key.kind), message.clone());
         } else if !matches!(error, ApiError::Invalid { .. }) {
-            return;
+            return None;
         }
-        let regarding = if error.is_of_the_kind() { self.lease() } else { self.regarding(key) };
+        let regarding = if closed.is_some() { self.lease() } else { self.regarding(key) };
         self.recorder.tell(Notice {
             regarding,
             reason: error.reason().to_owned(),
@@ -295,6 +299,7 @@ impl Shared {
             note: format!("{} cannot be written: {message}", label(key.kind)),
             is_warning: true,
         });
+        closed
     }
 
     /// The Lease stands for the program itself.
@@ -370,10 +375,30 @@ impl Shared {
 }
 
 impl State {
-    fn closed_for(&self, kind: StandingKind, now: Instant) -> Option<Duration> {
-        let left = self.closed.get(&kind)?.checked_duration_since(now)?;
+    fn closed_for(&self, key: &StandingKey, now: Instant) -> Option<Duration> {
+        let until = |namespace: &str| self.closed.get(&(key.kind, namespace.to_owned())).copied();
+        let left = until("").max(until(&key.namespace))?.checked_duration_since(now)?;
         // The first to come after the pause finds it open, and closes it again if nothing has changed.
         Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// Closes a kind, in one namespace or in all. Returns for how long.
+    fn close(&mut self, kind: StandingKind, namespace: &str, now: Instant) -> Duration {
+        // What nobody tried again when it could be is not wanted there any more.
+        self.closed.retain(|_, until| now < *until + KIND_PAUSE);
+        let others = self.closed.keys().filter(|(one, other)| *one == kind && other != namespace).count();
+        let pause = KIND_PAUSE.max(NAMESPACE_SHARE * u32::try_from(others).unwrap_or(u32::MAX));
+        self.closed.insert((kind, namespace.to_owned()), now + pause);
+        pause
+    }
+
+    /// An object could be written.
+    fn open(&mut self, key: &StandingKey) {
+        self.closed
+            .retain(|(kind, namespace), _| *kind != key.kind || (!namespace.is_empty() && *namespace != key.namespace));
+        if self.closed.keys().all(|(kind, _)| *kind != key.kind) {
+            self.problems.remove(label(key.kind));
+        }
     }
 }
 

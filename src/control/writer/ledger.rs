@@ -9,6 +9,10 @@
 //! A *foreign write* is a change by somebody else that our next write had to take back: what stood had another digest
 //! than what we had written, and our write made a new version of it. Somebody else's write to fields that are not ours
 //! leaves our write without effect and is none.
+//!
+//! Versions order what is told only for a moment: a watch may be *behind our own write*, and what it tells then is not
+//! what stands. An etcd that was restored from a backup goes back for good, though. So what is older than our last write
+//! waits for a minute, in which a watch catches up, and counts after that.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -22,6 +26,8 @@ use crate::MANAGER;
 
 /// Two foreign writes within this long stop our writing of the object.
 const FIGHT: Duration = Duration::from_mins(1);
+/// A watch is believed to be behind our own write for so long after that.
+const BEHIND: Duration = Duration::from_mins(1);
 /// It goes on after so long without a foreign write.
 pub(super) const QUIET: Duration = Duration::from_mins(10);
 
@@ -38,6 +44,8 @@ struct Entry {
     known: bool,
     standing: Option<Standing>,
     written: Option<Written>,
+    /// What was told last, where that is older than what we wrote a moment before.
+    behind: Option<Standing>,
     last_foreign: Option<Instant>,
     stopped: bool,
 }
@@ -48,6 +56,7 @@ struct Written {
     wanted: u64,
     resulted: u64,
     resource_version: String,
+    at: Instant,
 }
 
 /// What a write turned out to be.
@@ -81,12 +90,14 @@ impl Ledger {
     pub(super) fn observe(&mut self, change: StandingChange, now: Instant) -> bool {
         let StandingChange { key, standing } = change;
         let entry = self.entries.entry(key.clone()).or_default();
-        if let (Some(standing), Some(written)) = (&standing, &entry.written)
-            && is_older(&standing.resource_version, &written.resource_version)
+        if let (Some(told), Some(written)) = (&standing, &entry.written)
+            && is_older(&told.resource_version, &written.resource_version)
+            && now.duration_since(written.at) < BEHIND
         {
-            // The watch is behind our own write.
+            entry.behind = standing;
             return false;
         }
+        entry.behind = None;
         let is_new = match (&standing, &entry.written) {
             (Some(standing), Some(written)) => standing.digest != written.resulted,
             (Some(_), None) => true,
@@ -102,6 +113,17 @@ impl Ledger {
             self.entries.remove(&key);
         }
         is_new && !unchanged
+    }
+
+    /// What was told last is what stands, also where it is older than our last write, if the watch had the time to catch
+    /// up and did not.
+    pub(super) fn catch_up(&mut self, key: &StandingKey, now: Instant) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        if entry.written.as_ref().is_none_or(|written| now.duration_since(written.at) >= BEHIND)
+            && let Some(standing) = entry.behind.take()
+        {
+            (entry.standing, entry.known) = (Some(standing), true);
+        }
     }
 
     /// Everything of this kind that stood at the start was handed in.
@@ -164,15 +186,15 @@ impl Ledger {
             entry.last_foreign = Some(now);
         }
         let resource_version = result.resource_version.clone();
-        entry.written = Some(Written { wanted, resulted: result.digest, resource_version });
-        (entry.standing, entry.known) = (Some(result), true);
+        entry.written = Some(Written { wanted, resulted: result.digest, resource_version, at: now });
+        (entry.standing, entry.known, entry.behind) = (Some(result), true, None);
         effect
     }
 
     /// It was read outside of the watch: this is what stands, whatever was thought before.
     pub(super) fn read(&mut self, key: &StandingKey, standing: Option<Standing>) {
         let entry = self.entries.entry(key.clone()).or_default();
-        (entry.standing, entry.known) = (standing, true);
+        (entry.standing, entry.known, entry.behind) = (standing, true, None);
     }
 
     /// Writing the object goes on, because it was quiet for long enough. True if it had been stopped.
@@ -216,6 +238,8 @@ impl Ledger {
     pub(super) fn new_term(&mut self) {
         self.stopped.clear();
         self.entries.retain(|_, entry| {
+            // Without our own write, nothing is behind it.
+            entry.standing = entry.behind.take().or(entry.standing.take());
             (entry.written, entry.last_foreign, entry.stopped) = (None, None, false);
             entry.standing.is_some()
         });
@@ -301,6 +325,33 @@ mod tests {
         assert!(!ledger.observe(seen(9, 3, "kubectl"), now));
         assert!(!ledger.observe(seen(10, 1, MANAGER), now));
         assert_eq!(ledger.need(&key(), 1, now), Need::None);
+    }
+
+    #[test]
+    fn a_host_that_went_back_to_a_backup_is_written_again() {
+        let now = Instant::now();
+        let mut ledger = written(now);
+        let later = now + BEHIND * 2;
+        assert!(ledger.observe(seen(4, 7, MANAGER), later));
+        assert_eq!(ledger.need(&key(), 1, later), Need::Write);
+        assert_eq!(ledger.wrote(&key(), 1, standing(5, 1, MANAGER), later), Effect::Changed);
+        assert_eq!(ledger.need(&key(), 1, later), Need::None);
+        // A moment after our write it cannot be told from a watch that is behind, before that had its time.
+        assert!(!ledger.observe(seen(3, 8, MANAGER), later));
+        ledger.catch_up(&key(), later + BEHIND / 2);
+        assert_eq!(ledger.need(&key(), 1, later), Need::None);
+        ledger.catch_up(&key(), later + BEHIND);
+        assert_eq!(ledger.need(&key(), 1, later + BEHIND), Need::Write);
+    }
+
+    #[test]
+    fn a_watch_that_caught_up_leaves_nothing_behind() {
+        let now = Instant::now();
+        let mut ledger = written(now);
+        assert!(!ledger.observe(seen(9, 3, "kubectl"), now));
+        assert!(!ledger.observe(seen(10, 1, MANAGER), now));
+        ledger.catch_up(&key(), now + BEHIND);
+        assert_eq!(ledger.need(&key(), 1, now + BEHIND), Need::None);
     }
 
     #[test]

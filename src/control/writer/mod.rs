@@ -23,6 +23,7 @@
 //! * Whether we may write is asked before each request, and no request outlives the term that allowed it.
 //! * What is deleted is ours, and its record is gone by three witnesses: the engine, the watch, and a request that asks
 //!   for the record itself.
+//!   What stands in an API group that is not wanted any more goes when it stands in those that are (`left.rs`).
 //! * Two foreign writes to one object within a minute end ours, until it was quiet for ten.
 //!
 //! What comes in by webhook is kept beside all that, when it comes (`kept.rs`): whoever sends it waits for it.
@@ -35,6 +36,7 @@ mod domain;
 mod jobs;
 mod kept;
 mod ledger;
+mod left;
 mod pace;
 mod queue;
 mod record;
@@ -60,7 +62,10 @@ use tokio::{
 
 use self::queue::Class;
 pub use self::{kept::KeptEndpoints, report::WriterReport};
-use crate::{Desired, Leadership, Notice, Recorder};
+use crate::{
+    Desired, Leadership, Notice, Recorder,
+    host::{ENDPOINTS, EXTERNAL_DNS_ENDPOINTS},
+};
 
 /// How the writer writes.
 #[derive(Debug, Clone)]
@@ -69,6 +74,8 @@ pub struct WriterOptions {
     pub system_namespace: String,
     /// Name of the Lease: Events that are about no object of their own are about it.
     pub lease: String,
+    /// API groups in which DNSEndpoints are wanted. Ours in the other group that is known are removed.
+    pub endpoint_groups: Vec<String>,
     /// Writes a second, over all objects. 50 is what client-go's controllers allow themselves.
     pub writes_per_second: u32,
     /// Objects that are worked on at once.
@@ -85,11 +92,12 @@ pub struct WriterOptions {
 }
 
 impl WriterOptions {
-    /// The defaults.
+    /// The defaults. DNSEndpoints are removed in no group.
     pub fn new(system_namespace: impl Into<String>) -> Self {
         Self {
             system_namespace: system_namespace.into(),
             lease: "mcdns".to_owned(),
+            endpoint_groups: [ENDPOINTS, EXTERNAL_DNS_ENDPOINTS].map(|one| one.group.to_owned()).into(),
             writes_per_second: 50,
             in_flight: 10,
             request_limit: Duration::from_secs(5),
@@ -141,7 +149,7 @@ struct Mail {
     touched: HashMap<RecordKey, Class>,
     standings: HashMap<StandingKey, Option<Standing>>,
     complete: Vec<StandingKind>,
-    verdicts: HashMap<ClusterName, Verdict>,
+    verdicts: HashMap<ClusterName, Option<Verdict>>,
     held: HashMap<ClusterName, Option<Condition>>,
     published: HashMap<NamespacedName, PublishedZone>,
     domains: HashMap<NamespacedName, Option<Vec<Condition>>>,
@@ -189,8 +197,8 @@ impl WriterHandle {
         self.inbox.put(|mail| mail.complete.extend_from_slice(kinds));
     }
 
-    /// What is to be said of members; for those whose status is not maintained by somebody else.
-    pub fn verdicts(&self, verdicts: Vec<(ClusterName, Verdict)>) {
+    /// What is to be said of members; none of those whose status somebody else maintains from now on.
+    pub fn verdicts(&self, verdicts: Vec<(ClusterName, Option<Verdict>)>) {
         self.inbox.put(|mail| mail.verdicts.extend(verdicts));
     }
 

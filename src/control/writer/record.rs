@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Kinds of DNSEndpoints.
-const ENDPOINT_KINDS: [StandingKind; 2] = [StandingKind::Endpoint, StandingKind::ExternalDnsEndpoint];
+pub(super) const ENDPOINT_KINDS: [StandingKind; 2] = [StandingKind::Endpoint, StandingKind::ExternalDnsEndpoint];
 
 /// The key of a record's status.
 pub(super) fn status_key(key: &RecordKey) -> StandingKey {
@@ -56,7 +56,7 @@ pub(super) async fn bring(shared: &Shared, key: &RecordKey) -> End {
     end.worse(bring_status(shared, key, &objects).await)
 }
 
-fn endpoint_kind(endpoint: &DnsEndpoint) -> Option<StandingKind> {
+pub(super) fn endpoint_kind(endpoint: &DnsEndpoint) -> Option<StandingKind> {
     let group = endpoint.api_version.split_once('/').map(|(group, _)| group);
     match group {
         Some(group) if group == ENDPOINTS.group => Some(StandingKind::Endpoint),
@@ -196,7 +196,7 @@ fn orphan(shared: &Shared, key: &RecordKey, endpoint: &StandingKey) -> Option<St
 }
 
 /// The name alone does not make a DNSEndpoint ours.
-fn is_ours(standing: &Standing, key: &RecordKey) -> bool {
+pub(super) fn is_ours(standing: &Standing, key: &RecordKey) -> bool {
     let kind = key.object_key().kind.as_str();
     let owned = standing.owners.iter().any(|owner| {
         let group = owner.api_version.split_once('/').map(|(group, _)| group);

@@ -16,6 +16,7 @@ use tracing::Instrument;
 use super::{
     Inbox, Mail, WriterOptions, WriterReport, cluster, domain,
     jobs::{Cluster, End, Shared, State},
+    left,
     pace::Pace,
     queue::{Class, Queue},
     record,
@@ -43,15 +44,18 @@ enum Task {
     Cluster(ClusterName),
     Domain(NamespacedName),
     Record(RecordKey),
+    /// DNSEndpoints in a group that is not wanted.
+    Left(StandingKind),
 }
 
 pub(super) struct Run {
     shared: Arc<Shared>,
     queue: Queue<Task>,
     jobs: FuturesUnordered<BoxFuture<'static, (u64, Task, End)>>,
-    /// Counts terms. A job of an earlier one ends without a trace.
+    /// Counts terms and the times between them. A job of an earlier one ends without a trace.
     term: u64,
-    holds: bool,
+    /// The term of the lease in which this replica writes.
+    holds: Option<u64>,
     /// Nothing is started before that.
     opens: Instant,
     rechecks: Instant,
@@ -77,7 +81,7 @@ impl Run {
             queue: Queue::new(),
             jobs: FuturesUnordered::new(),
             term: 0,
-            holds: false,
+            holds: None,
             opens: now,
             rechecks: now,
             outage: None,
@@ -92,8 +96,10 @@ impl Run {
         let mut nobody_tells = false;
         let mut ended = 0_u64;
         loop {
+            // In this order: what was handed in for a term is not of the one before.
+            let mail = inbox.take();
             is_news |= self.follow_leadership();
-            is_news |= self.take(inbox.take());
+            is_news |= self.take(mail);
             if self.stopping && self.jobs.is_empty() {
                 break;
             }
@@ -127,9 +133,9 @@ impl Run {
         publish.send_replace(self.report());
     }
 
-    /// A term begins or ends. True if so.
+    /// A term begins or ends, or was over for a moment in which nobody looked. True if so.
     fn follow_leadership(&mut self) -> bool {
-        let holds = self.shared.leadership.borrow().may_write().is_some();
+        let holds = self.shared.leadership.borrow().epoch();
         if holds == self.holds {
             return false;
         }
@@ -137,13 +143,15 @@ impl Run {
         self.term += 1;
         self.queue.clear();
         self.outage = None;
-        if !holds {
+        if holds.is_none() {
             return true;
         }
         let now = Instant::now();
         let mut state = self.shared.state();
         state.ledger.new_term();
         state.clusters.values_mut().for_each(|cluster| cluster.written = None);
+        // What another replica has published since then is newer than what we wanted to.
+        state.zones.clear();
         let knows = NEEDED.iter().all(|kind| state.ledger.is_complete(*kind));
         drop(state);
         self.opens = if knows { now } else { now + self.shared.options.patience };
@@ -158,6 +166,8 @@ impl Run {
         let state = self.shared.state();
         let left_behind: BTreeSet<RecordKey> = state.ledger.keys().filter_map(record::record_of).collect();
         let records = records.into_iter().chain(left_behind).map(Task::Record);
+        // After everything else, since the rest comes first that is wanted in their place.
+        let left = left::kinds(&self.shared.options.endpoint_groups).map(Task::Left);
         let clusters = state.clusters.keys().cloned().map(Task::Cluster);
         let zones: BTreeSet<&NamespacedName> = state.zones.keys().chain(state.domains.keys()).collect();
         let zones = zones.into_iter().cloned().map(Task::Domain);
@@ -167,7 +177,7 @@ impl Run {
         for task in few {
             self.queue.add(task, Class::Answers, now);
         }
-        for task in records {
+        for task in records.chain(left) {
             self.queue.add(task, class, now);
         }
     }
@@ -209,6 +219,11 @@ impl Run {
             state.ledger.complete(kind);
         }
         for (name, verdict) in verdicts {
+            let Some(verdict) = verdict else {
+                // Somebody else says it from now on, and what we have said is not held against them.
+                state.clusters.remove(&name);
+                continue;
+            };
             let refresh = shared.options.probe_refresh;
             let class = if let Some(cluster) = state.clusters.get_mut(&name) {
                 cluster.take(verdict, refresh, now)
@@ -239,7 +254,7 @@ impl Run {
         let knows = NEEDED.iter().all(|kind| state.ledger.is_complete(*kind));
         drop(state);
         // A follower only keeps what it needs for the day when it is the holder, and then looks at everything.
-        if !self.holds {
+        if self.holds.is_none() {
             return true;
         }
         wanted.extend(touched.into_iter().map(|(key, class)| (Task::Record(key), class)));
@@ -258,7 +273,7 @@ impl Run {
     /// True if one was started.
     fn start_jobs(&mut self) -> bool {
         let now = Instant::now();
-        if !self.holds || self.stopping || now < self.opens {
+        if self.holds.is_none() || self.stopping || now < self.opens {
             return false;
         }
         if now >= self.rechecks {
@@ -282,6 +297,7 @@ impl Run {
                             Task::Record(key) => record::bring(&shared, key).await,
                             Task::Cluster(name) => cluster::bring(&shared, name).await,
                             Task::Domain(domain) => domain::bring(&shared, domain).await,
+                            Task::Left(kind) => left::bring(&shared, *kind).await,
                         }
                     };
                     let end = bring.instrument(span).await;
@@ -322,7 +338,7 @@ impl Run {
 
     /// When there is something to do without being told.
     fn wakes(&self) -> Option<Instant> {
-        if !self.holds || self.stopping {
+        if self.holds.is_none() || self.stopping {
             return None;
         }
         // The term may end without anybody saying so.

@@ -68,7 +68,7 @@ const FIELD_MANAGER: &str = "mcdns";
 struct Pending {
     observations: BTreeMap<ObjectKey, Option<Arc<Object>>>,
     standings: BTreeMap<StandingKey, Option<Standing>>,
-    verdicts: BTreeMap<ClusterName, Verdict>,
+    verdicts: BTreeMap<ClusterName, Option<Verdict>>,
 }
 
 /// A KubeFedCluster as it is written.
@@ -99,6 +99,8 @@ pub(super) struct Desk {
     writers: BTreeMap<ClusterName, String>,
     /// When somebody else was last seen to write health, and who.
     foreign: Option<(Instant, String)>,
+    /// Of whom a verdict was told that counts.
+    judged: BTreeSet<ClusterName>,
     pending: Pending,
     epoch: u64,
     started: Instant,
@@ -174,6 +176,7 @@ impl Desk {
             has_adopted,
             writers: BTreeMap::new(),
             foreign: None,
+            judged: BTreeSet::new(),
             pending: Pending::default(),
             epoch: 0,
             started: Instant::now(),
@@ -237,6 +240,7 @@ impl Desk {
     }
 
     fn batch(&mut self) -> Batch {
+        self.withdraw_verdicts();
         let Pending { observations, standings, verdicts } = std::mem::take(&mut self.pending);
         let first = !std::mem::replace(&mut self.first_sent, true);
         Batch {
@@ -458,6 +462,7 @@ impl Desk {
     fn remove(&mut self, name: &ClusterName) {
         self.writers.remove(name);
         self.nodes.remove(name);
+        self.judged.remove(name);
         self.pending.verdicts.remove(name);
         self.clients.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         let Some(member) = self.members.remove(name) else { return };

@@ -117,8 +117,9 @@ pub struct Batch {
     pub observations: Vec<Observation>,
     /// What stands in the host now of the things that mcdns writes there, sorted by key.
     pub standings: Vec<StandingChange>,
-    /// What is to be written about members, by name; nothing where somebody else maintains that.
-    pub verdicts: Vec<(ClusterName, Verdict)>,
+    /// What is to be written about members, by name; nothing where somebody else maintains that, and none once where
+    /// that begins.
+    pub verdicts: Vec<(ClusterName, Option<Verdict>)>,
     /// True for the first batch alone.
     pub first: bool,
 }

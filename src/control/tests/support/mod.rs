@@ -179,6 +179,7 @@ impl ApiServer {
         }
         let manager = query.split('&').find_map(|part| part.strip_prefix("fieldManager=")).unwrap_or("unknown");
         match (method.as_str(), kind) {
+            ("GET", _) if path.ends_with("/v1alpha1/dnsendpoints") => (200, store.page(path, query)),
             ("GET", _) => match store.objects.get(&object_path) {
                 Some(object) => (200, object.value.clone()),
                 None => not_found(&object_path),
@@ -238,6 +239,20 @@ impl ApiServer {
 }
 
 impl Store {
+    /// Two objects to a page, from all namespaces. The token is the path of the last one, spelt without slashes.
+    fn page(&self, path: &str, query: &str) -> Value {
+        let token = query.split('&').find_map(|part| part.strip_prefix("continue=")).unwrap_or_default();
+        let after = token.replace(':', "/");
+        let (group, plural) = path.rsplit_once('/').expect("a path");
+        let (group, plural) = (format!("{group}/namespaces/"), format!("/{plural}/"));
+        let of_kind = |path: &str| path.starts_with(&group) && path.contains(&plural) && *path > *after;
+        let mut rest = self.objects.iter().filter(|(path, _)| of_kind(path));
+        let page: Vec<_> = rest.by_ref().take(2).collect();
+        let last = page.last().filter(|_| rest.next().is_some()).map(|(path, _)| path.replace('/', ":"));
+        let items: Vec<Value> = page.iter().map(|(_, one)| json!({"metadata": one.value["metadata"]})).collect();
+        json!({"kind": "PartialObjectMetadataList", "metadata": {"continue": last}, "items": items})
+    }
+
     /// Keeps an object; a new version only if anything is new.
     fn keep(&mut self, path: &str, mut value: Value, applied: Option<BTreeMap<String, BTreeSet<Field>>>) -> Value {
         for field in self.pruned.clone() {

@@ -19,6 +19,7 @@ use tokio::{sync::watch, time::Instant};
 use super::ApiServer;
 
 pub(crate) const DNS: &str = "/apis/multiclusterdns.kubefed.io/v1alpha1/namespaces/shop";
+const GROUP: &str = "/apis/multiclusterdns.kubefed.io/v1alpha1/namespaces";
 pub(crate) const ALL: [StandingKind; 6] = [
     StandingKind::ServiceRecordStatus,
     StandingKind::IngressRecordStatus,
@@ -51,21 +52,34 @@ pub(crate) struct Stage {
     pub(crate) leadership: watch::Sender<Leadership>,
 }
 
+/// Of the namespace `shop`, unless the name says another: `office/web`.
 pub(crate) fn key(name: &str) -> RecordKey {
-    RecordKey { kind: RecordKind::Service, name: NamespacedName { namespace: "shop".into(), name: name.into() } }
+    let (namespace, name) = placed(name);
+    RecordKey { kind: RecordKind::Service, name: NamespacedName { namespace: namespace.into(), name: name.into() } }
 }
 
 pub(crate) fn record_path(name: &str) -> String {
-    format!("{DNS}/servicednsrecords/{name}")
+    let (namespace, name) = placed(name);
+    format!("{GROUP}/{namespace}/servicednsrecords/{name}")
 }
 
 pub(crate) fn endpoint_path(name: &str) -> String {
-    format!("{DNS}/dnsendpoints/service-{name}")
+    let (namespace, name) = placed(name);
+    format!("{GROUP}/{namespace}/dnsendpoints/service-{name}")
+}
+
+fn placed(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or(("shop", name))
 }
 
 pub(crate) fn holder() -> Leadership {
+    holder_again(1)
+}
+
+/// The holder in its term of this number.
+pub(crate) fn holder_again(epoch: u64) -> Leadership {
     let term = Term::starting(Instant::now(), Duration::from_hours(1000));
-    Leadership::Holder { since: Timestamp(0), transitions: 1, term }
+    Leadership::Holder { since: Timestamp(0), transitions: 1, epoch, term }
 }
 
 impl Stage {
@@ -91,11 +105,17 @@ impl Stage {
     pub(crate) fn want(&self, name: &str, target: &str, is_degraded: bool) {
         let path = record_path(name);
         if self.server.get(&path).is_none() {
-            self.server.put(&path, json!({"metadata": {"namespace": "shop"}, "spec": {"domainRef": "galactic"}}));
+            self.server
+                .put(&path, json!({"metadata": {"namespace": placed(name).0}, "spec": {"domainRef": "galactic"}}));
         }
         let objects = objects(name, target, is_degraded);
         self.wanted.records.lock().expect("no panic").insert(key(name), objects);
         self.writer.touch([key(name)], Urgency::Answers);
+    }
+
+    /// Something else is wanted of a record, and the writer is not told.
+    pub(crate) fn change_silently(&self, name: &str, target: &str) {
+        self.wanted.records.lock().expect("no panic").insert(key(name), objects(name, target, false));
     }
 
     /// A record that has no names.
@@ -148,7 +168,8 @@ impl Stage {
 }
 
 fn objects(name: &str, target: &str, is_degraded: bool) -> RecordObjects {
-    let mut metadata = Metadata::named("shop", format!("service-{name}"));
+    let (namespace, name) = placed(name);
+    let mut metadata = Metadata::named(namespace, format!("service-{name}"));
     metadata.owner_references.push(OwnerReference {
         api_version: mcdns_api::dns::API_VERSION.to_owned(),
         kind: "ServiceDNSRecord".to_owned(),
@@ -158,7 +179,7 @@ fn objects(name: &str, target: &str, is_degraded: bool) -> RecordObjects {
         block_owner_deletion: None,
     });
     let item = EndpointItem {
-        dns_name: format!("{name}.shop.galactic.svc.example.com"),
+        dns_name: format!("{name}.{namespace}.galactic.svc.example.com"),
         record_ttl: 180,
         record_type: "A".to_owned(),
         targets: vec![target.to_owned()],
@@ -170,7 +191,7 @@ fn objects(name: &str, target: &str, is_degraded: bool) -> RecordObjects {
         record: json!({
             "apiVersion": mcdns_api::dns::API_VERSION,
             "kind": "ServiceDNSRecord",
-            "metadata": {"namespace": "shop", "name": name},
+            "metadata": {"namespace": namespace, "name": name},
             "status": {
                 "conditions": [
                     {"type": "Degraded", "status": degraded, "reason": "ClusterUnready", "message": message},

@@ -63,7 +63,19 @@ impl Desk {
         let monitor = self.members.get(name).map(|member| &member.monitor);
         let verdict =
             monitor.and_then(|monitor| monitor.verdict(place.written_region, place.written_availability_zones));
-        self.pending.verdicts.extend(verdict.map(|verdict| (Arc::clone(name), verdict)));
+        if verdict.is_some() {
+            self.judged.insert(Arc::clone(name));
+            self.pending.verdicts.insert(Arc::clone(name), verdict);
+        }
+    }
+
+    /// Takes back what is to be written about members once somebody else maintains that, in the batch at the latest that
+    /// tells what they wrote: it would be taken for something to heal.
+    pub(super) fn withdraw_verdicts(&mut self) {
+        if self.mode().0 != HealthMode::Own {
+            let judged = std::mem::take(&mut self.judged);
+            self.pending.verdicts.extend(judged.into_iter().map(|name| (name, None)));
+        }
     }
 
     fn health(&self, member: &Member) -> HealthReport {

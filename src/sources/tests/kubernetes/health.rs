@@ -112,6 +112,17 @@ async fn while_somebody_else_writes_mcdns_only_observes() {
 }
 
 #[tokio::test]
+async fn what_was_to_be_written_is_taken_back_when_somebody_else_begins_to_write() {
+    let mut world = World::new(&["us"]);
+    world.options.health.mode = HealthMode::Auto;
+    world.host.put(written("False", &now_and(-3600)));
+    let mut view = world.observe();
+    view.until("a verdict", |view| view.verdicts.contains_key(&us())).await;
+    world.host.put(written("False", &now_and(0)));
+    view.until("it is taken back", |view| !view.verdicts.contains_key(&us())).await;
+}
+
+#[tokio::test]
 async fn what_was_written_long_ago_counts_no_more_and_mcdns_takes_over() {
     let mut world = World::new(&["us"]);
     world.options.health.mode = HealthMode::Auto;

@@ -135,7 +135,12 @@ impl View {
             };
         }
         self.verdicts_seen += batch.verdicts.len();
-        self.verdicts.extend(batch.verdicts.iter().cloned());
+        for (name, verdict) in &batch.verdicts {
+            match verdict {
+                Some(verdict) => self.verdicts.insert(Arc::clone(name), verdict.clone()),
+                None => self.verdicts.remove(name),
+            };
+        }
         self.firsts += usize::from(batch.first);
         batch
     }
