@@ -49,8 +49,12 @@ impl Stage {
 
     /// One run of external-dns with these endpoints.
     fn publish(&self, endpoints: &[&str], owner: &str) -> Finished {
+        self.publish_under("sync", endpoints, owner)
+    }
+
+    fn publish_under(&self, policy: &str, endpoints: &[&str], owner: &str) -> Finished {
         let endpoints: Vec<Endpoint> = endpoints.iter().map(|line| Endpoint::parse(line)).collect();
-        let mut command = Connector::start(&endpoints).command();
+        let mut command = Connector::start(&endpoints).command_under(policy);
         command.args(["--provider=webhook", "--registry=txt", &format!("--txt-owner-id={owner}")]);
         command.arg(format!("--webhook-provider-url=http://{}", webhook(self.program())));
         finish(&mut command)
@@ -129,6 +133,32 @@ fn external_dns_leaves_alone_what_another_owner_published() {
     stage.publish(SECOND, "another").expect_code(0);
     assert_eq!(stage.program().data("www.example.net A"), ["192.0.2.1", "192.0.2.2"]);
     assert_eq!(stage.program().data("a-www.example.net TXT"), ["\"heritage=external-dns,external-dns/owner=theirs\""]);
+}
+
+#[test]
+fn a_change_that_cannot_be_made_ends_nobody_and_holds_up_no_other() {
+    let stage = Stage::new("");
+    stage.publish(&["www.example.net - A 192.0.2.1"], "theirs").expect_code(0);
+    // Without deletions the A stays beside which the CNAME is to be; and `a-` before 253 characters is no name.
+    let label = "n".repeat(60);
+    let long = format!("{label}.{label}.{label}.{}.example.net", &label[..58]);
+    let long_line = format!("{long} - A 192.0.2.2");
+    let changed = ["www.example.net - CNAME other.example.com", long_line.as_str(), "late.example.net - A 192.0.2.3"];
+    for _ in 0..2 {
+        stage.publish_under("upsert-only", &changed, "theirs").expect_code(0);
+        let program = stage.program();
+        assert_eq!(program.data("www.example.net A"), ["192.0.2.1"]);
+        assert_eq!(program.dig("cname-www.example.net TXT").status, "NXDOMAIN");
+        assert_eq!(program.data("late.example.net A"), ["192.0.2.3"]);
+        assert_eq!(program.dig(&format!("{long} A")).status, "NXDOMAIN");
+        let (_, findings) = program.page("/findings");
+        assert!(findings.contains("a CNAME stands alone"), "{findings}");
+        assert!(findings.contains("its ownership record `a-nnn"), "{findings}");
+    }
+    // With deletions it is made.
+    let made = stage.publish(&changed, "theirs").expect_code(0);
+    let alias = stage.program().dig("www.example.net A");
+    assert_eq!(alias.answer, ["www.example.net. 180 IN CNAME other.example.com."], "{}", made.told());
 }
 
 #[test]

@@ -144,14 +144,43 @@ fn a_cordon_in_a_directory_is_followed_at_once_and_told() {
 
 /// The answer to a request that a page in a browser makes.
 fn from_a_browser(admin: std::net::SocketAddr, request: &str) -> String {
+    asked(admin, request, "Origin: http://page.example\r\n")
+}
+
+fn asked(admin: std::net::SocketAddr, request: &str, header: &str) -> String {
     let mut stream = std::net::TcpStream::connect(admin).expect("a connection");
     stream.set_read_timeout(Some(program::PATIENCE)).expect("a time limit");
-    let head =
-        format!("{request} HTTP/1.1\r\nHost: {admin}\r\nOrigin: http://page.example\r\nConnection: close\r\n\r\n");
+    let head = format!("{request} HTTP/1.1\r\nHost: {admin}\r\n{header}Connection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     answer
+}
+
+#[test]
+fn who_reaches_an_open_admin_port_over_the_network_looks_and_changes_nothing() {
+    let scratch = Scratch::new();
+    let federation = scratch.copy_of(DEMO);
+    let program = Program::start(&["run", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", text(&federation)]);
+    let everything = addresses(&program);
+    let port = program.admin.port();
+    // The address that this machine has towards others; nothing is sent. A machine without any has loopback alone.
+    let towards_others = std::net::UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    if let Ok(here) = towards_others {
+        let admin = std::net::SocketAddr::new(here.ip(), port);
+        for change in ["POST /cordon/ohio-1", "DELETE /cordon/ohio-1", "POST /plan?checksum=0&force=true"] {
+            let refused = asked(admin, change, "Content-Length: 0\r\n");
+            assert!(refused.starts_with("HTTP/1.1 403 ") && refused.contains("kubectl exec"), "{refused}");
+        }
+        assert_eq!(addresses(&program), everything);
+        let ready = asked(admin, "GET /readyz", "");
+        assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
+    }
+    run(&["cordon", "ohio-1", "--admin", &format!("127.0.0.1:{port}")]).expect_code(0);
+    assert_ne!(addresses(&program), everything);
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn wanted(owner: &str, targets: &[(&str, &str, &[&str])], more: &[(&str, &str)])
         ttl: 60,
         record: None,
         reason: String::new(),
+        unsettled: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A batch becomes one call.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -18,8 +18,13 @@ use crate::{
     wire::{Changes, Endpoint, Listing, shorten, to_endpoint},
 };
 
-/// So many times 500 is a peer that does not work at the moment; after that it is what was sent.
+/// So many times 500 is a peer that does not work at the moment; after that it may be what was sent.
 const PATIENCE: u32 = 3;
+/// So many calls in a row are answered with 500 before a search for what the peer cannot make is given up. A single
+/// culprit among the most changes of a batch is found with fewer.
+const PROBES: usize = 64;
+/// The search does not grow beyond 2^10 times that, which is more than any batch has parts.
+const MAX_DOUBLINGS: u32 = 10;
 /// 500s further apart than this have nothing to do with each other.
 const MEMORY: Duration = Duration::from_mins(30);
 
@@ -38,55 +43,199 @@ struct Edit {
     after: Option<(OwnerName, RecordSet, Endpoint)>,
 }
 
+/// Why changes were not made.
+enum Trouble {
+    /// 500, which may mean anything; in the peer's words.
+    Unclear(String),
+    /// Anything else.
+    Told(PublishError),
+}
+
+/// What became of some changes that were sent in one call.
+struct Attempt {
+    /// Of each change, if the call worked.
+    outcomes: BTreeMap<OwnerName, Outcome>,
+    /// What was in the call; the others were found to be impossible before it.
+    sent: Vec<Change>,
+    answer: Result<(), Trouble>,
+}
+
 impl Webhook {
     pub(crate) async fn apply_now(&self, batch: &Batch) -> Result<ApplyReport, PublishError> {
         let _one_at_a_time = self.writing.lock().await;
+        self.negotiate().await?;
+        // What was found to be wrong is sent by itself, so that it holds nothing up again.
+        let (blamed, fresh): (Vec<Change>, Vec<Change>) =
+            batch.changes.iter().cloned().partition(|change| self.is_blamed(change));
+        let mut report = ApplyReport::default();
+        if !fresh.is_empty() {
+            let Attempt { outcomes, sent, answer } = self.attempt(batch, &fresh).await?;
+            report.outcomes.extend(outcomes);
+            match answer {
+                Ok(()) => self.worked(&sent),
+                Err(Trouble::Unclear(words)) => self.halve(batch, sent, words, &mut report).await?,
+                // What was left out is not to blame.
+                Err(Trouble::Told(PublishError::Refused { group: None, words })) if sent.len() == 1 => {
+                    set_all(&mut report, &sent, &Outcome::Refused(words));
+                }
+                Err(Trouble::Told(PublishError::Refused { .. })) if sent.len() < batch.changes.len() => {
+                    set_all(&mut report, &sent, &Outcome::Unknown("the batch was refused".to_owned()));
+                }
+                Err(Trouble::Told(error)) => return Err(error),
+            }
+        }
+        self.apply_blamed(batch, &blamed, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Sends these changes, one at a time.
+    async fn apply_blamed(
+        &self,
+        batch: &Batch,
+        changes: &[Change],
+        report: &mut ApplyReport,
+    ) -> Result<(), PublishError> {
+        let alone = report.outcomes.is_empty();
+        for (index, change) in changes.iter().enumerate() {
+            let attempt = self.attempt(batch, std::slice::from_ref(change)).await;
+            let error = match attempt {
+                Ok(Attempt { outcomes, sent, answer }) => {
+                    report.outcomes.extend(outcomes);
+                    match answer {
+                        Ok(()) => {
+                            self.worked(&sent);
+                            continue;
+                        }
+                        Err(Trouble::Unclear(words) | Trouble::Told(PublishError::Refused { words, .. })) => {
+                            set_all(report, &sent, &Outcome::Refused(words));
+                            continue;
+                        }
+                        Err(Trouble::Told(error)) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            if index == 0 && alone {
+                return Err(error);
+            }
+            set_all(report, &changes[index..], &Outcome::Left(error));
+            break;
+        }
+        Ok(())
+    }
+
+    /// Finds out which of these changes the peer cannot make, if it is they: it answered 500 to all of them.
+    ///
+    /// ```text
+    ///   [a b c d e f g h] 500
+    ///   [a b c d] 500   [e f g h] done
+    ///   [a b] done   [c d] 500
+    ///   [c] 500   [d] done ──────────────────► c is to blame
+    /// ```
+    ///
+    /// A peer whose back end is away answers 500 to everything, so nothing is to blame before another part worked. Parts of
+    /// one size are tried before smaller ones, and where none works after [`PROBES`] calls the peer is left alone for a
+    /// while; the next try may go twice as far.
+    async fn halve(
+        &self,
+        batch: &Batch,
+        changes: Vec<Change>,
+        words: String,
+        report: &mut ApplyReport,
+    ) -> Result<(), PublishError> {
+        let failed = self.failed();
+        if failed < PATIENCE {
+            return Err(PublishError::Unavailable { words });
+        }
+        let most = PROBES << (failed - PATIENCE).min(MAX_DOUBLINGS);
+        let mut open: VecDeque<Vec<Change>> = halves(changes.clone()).into();
+        let mut suspects: Vec<(Change, String)> = Vec::new();
+        let (mut worked, mut failing, mut certain) = (false, 0, 0);
+        let mut stopped: Option<PublishError> = None;
+        while let Some(part) = open.pop_front() {
+            let attempt = match self.attempt(batch, &part).await {
+                Ok(attempt) => attempt,
+                Err(error) => {
+                    open.push_front(part);
+                    stopped = Some(error);
+                    break;
+                }
+            };
+            report.outcomes.extend(attempt.outcomes);
+            let sent = attempt.sent;
+            match attempt.answer {
+                Ok(()) if sent.is_empty() => {}
+                Ok(()) => {
+                    self.worked(&sent);
+                    (worked, failing, certain) = (true, 0, suspects.len());
+                }
+                Err(Trouble::Unclear(words) | Trouble::Told(PublishError::Refused { words, .. })) => {
+                    failing += 1;
+                    if let [one] = &sent[..] {
+                        suspects.push((one.clone(), words));
+                    } else {
+                        open.extend(halves(sent));
+                    }
+                    if failing >= most && !open.is_empty() {
+                        stopped = Some(PublishError::Unavailable { words: format!("{failing} calls in a row: 500") });
+                        break;
+                    }
+                }
+                Err(Trouble::Told(error)) => {
+                    open.push_front(sent);
+                    stopped = Some(error);
+                    break;
+                }
+            }
+        }
+        if !worked {
+            return Err(stopped.unwrap_or(PublishError::Unavailable { words }));
+        }
+        if let Some(error) = stopped {
+            // Since the last part that worked the peer itself may have stopped to.
+            let doubtful = suspects.drain(certain..).map(|(change, _)| change);
+            let left: Vec<Change> = doubtful.chain(open.into_iter().flatten()).collect();
+            set_all(report, &left, &Outcome::Left(error));
+        }
+        let mut state = self.state();
+        for (change, words) in suspects {
+            state.blamed.insert(change.owner().clone(), change.after().cloned());
+            report.outcomes.insert(change.owner().clone(), Outcome::Refused(words));
+        }
+        Ok(())
+    }
+
+    /// Sends what these changes come to, in one call, from a new reading: a call that failed may have done a part of it.
+    async fn attempt(&self, batch: &Batch, changes_of: &[Change]) -> Result<Attempt, PublishError> {
         if !batch.leadership.holds() {
             return Err(PublishError::NotLeader);
         }
-        self.negotiate().await?;
         let held = self.held(&batch.apex, self.listing().await?);
-        let mut report = ApplyReport::default();
-        let (mut edited, mut sent) = (Vec::new(), BTreeSet::new());
-        for change in &batch.changes {
+        let mut outcomes = BTreeMap::new();
+        let (mut edited, mut sent) = (Vec::new(), Vec::new());
+        for change in changes_of {
             let owner = change.owner().clone();
             match self.edits(&batch.apex, &held, change) {
                 Ok(edits) => {
-                    report.outcomes.insert(owner.clone(), self.done(&batch.apex, &held, change, &edits));
-                    sent.insert(owner);
+                    outcomes.insert(owner, self.done(&batch.apex, &held, change, &edits));
+                    sent.push(change.clone());
                     edited.extend(edits.into_iter().map(|(place, edit)| (place.0 != *change.owner(), edit)));
                 }
                 Err(outcome) => {
-                    report.outcomes.insert(owner, outcome);
+                    outcomes.insert(owner, outcome);
                 }
             }
         }
         if edited.is_empty() {
-            return Ok(report);
+            return Ok(Attempt { outcomes, sent: Vec::new(), answer: Ok(()) });
         }
-        let changes = changes(edited);
         if !batch.leadership.holds() {
             return Err(PublishError::NotLeader);
         }
-        let body = serde_json::to_vec(&changes).unwrap_or_default();
+        let body = serde_json::to_vec(&changes(edited)).unwrap_or_default();
         let answer = self.client.post("/records", body).await?;
-        if answer.status == StatusCode::NO_CONTENT {
-            self.worked();
-            return Ok(report);
-        }
-        match self.refusal(&answer) {
-            // What was left out is not to blame.
-            PublishError::Refused { group: None, words } if sent.len() == 1 => {
-                report.outcomes.extend(sent.into_iter().map(|owner| (owner, Outcome::Refused(words.clone()))));
-                Ok(report)
-            }
-            PublishError::Refused { .. } if sent.len() < batch.changes.len() => {
-                let told = |owner| (owner, Outcome::Unknown("the batch was refused".to_owned()));
-                report.outcomes.extend(sent.into_iter().map(told));
-                Ok(report)
-            }
-            error => Err(error),
-        }
+        let answer = if answer.status == StatusCode::NO_CONTENT { Ok(()) } else { Err(Self::refusal(&answer)) };
+        Ok(Attempt { outcomes, sent, answer })
     }
 
     fn held(&self, apex: &OwnerName, listing: Listing) -> Held {
@@ -168,47 +317,62 @@ impl Webhook {
         Outcome::Done(zone.names.remove(owner).map(Box::new))
     }
 
-    fn worked(&self) {
+    /// The peer made these changes: it works, and they are right.
+    fn worked(&self, changes: &[Change]) {
         let mut state = self.state();
-        // While batches are halved, one that works proves that the others' content is wrong.
-        if state.failures.is_some_and(|(count, _)| count < PATIENCE) {
-            state.failures = None;
+        state.failures = None;
+        for change in changes {
+            state.blamed.remove(change.owner());
         }
     }
 
+    /// True if this very change was found to be what the peer answers 500 to.
+    fn is_blamed(&self, change: &Change) -> bool {
+        self.state().blamed.get(change.owner()).is_some_and(|after| after.as_ref() == change.after())
+    }
+
+    /// Counts one more batch in a row that was answered with 500.
+    fn failed(&self) -> u32 {
+        let now = Instant::now();
+        let mut state = self.state();
+        let before = state.failures.filter(|(_, last)| now.duration_since(*last) < MEMORY);
+        let count = before.map_or(0, |(count, _)| count) + 1;
+        state.failures = Some((count, now));
+        count
+    }
+
     /// What an answer to changes means that is no success.
-    fn refusal(&self, answer: &Answer) -> PublishError {
+    fn refusal(answer: &Answer) -> Trouble {
         let words = shorten(&answer.words());
-        match answer.status {
+        Trouble::Told(match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => PublishError::Denied { words },
             StatusCode::TOO_MANY_REQUESTS => PublishError::Throttled { after: answer.retry_after, words },
             StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => PublishError::Conflict { words },
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
                 PublishError::Unavailable { words }
             }
-            status if status.is_server_error() => self.failure(words),
+            status if status.is_server_error() => return Trouble::Unclear(words),
             // 404 and 405 are said of the path, and whoever says so is no webhook provider.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => PublishError::Garbage { words },
             status if status.is_client_error() => PublishError::Refused { group: None, words },
             // 200 is none either: who answers so did something else.
             _ => PublishError::Garbage { words: format!("204 was expected, and {words}") },
-        }
+        })
     }
+}
 
-    /// 500 says nothing: it is a peer in trouble at first, and then a change that it cannot make.
-    fn failure(&self, words: String) -> PublishError {
-        let now = Instant::now();
-        let mut state = self.state();
-        let before = state.failures.filter(|(_, last)| now.duration_since(*last) < MEMORY);
-        let count = before.map_or(0, |(count, _)| count) + 1;
-        state.failures = Some((count, now));
-        drop(state);
-        if count < PATIENCE {
-            PublishError::Unavailable { words }
-        } else {
-            PublishError::Refused { group: None, words }
-        }
+/// The same became of all of these.
+fn set_all(report: &mut ApplyReport, changes: &[Change], outcome: &Outcome) {
+    report.outcomes.extend(changes.iter().map(|change| (change.owner().clone(), outcome.clone())));
+}
+
+/// Two parts of nearly the same size; none of a single change, which has none.
+fn halves(mut changes: Vec<Change>) -> Vec<Vec<Change>> {
+    if changes.len() < 2 {
+        return Vec::new();
     }
+    let rest = changes.split_off(changes.len() / 2);
+    vec![changes, rest]
 }
 
 impl Held {

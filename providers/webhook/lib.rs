@@ -84,7 +84,9 @@ struct State {
     filter: Option<Filter>,
     /// What the peer makes of names: as it was asked, and what it said.
     adjusted: BTreeMap<OwnerName, (Group, Result<Group, String>)>,
-    /// Changes that were answered with 500 one after another, and when the last was.
+    /// Names whose change the peer answers with 500 while it makes others, with what they should hold.
+    blamed: BTreeMap<OwnerName, Option<Group>>,
+    /// Batches that were answered with 500 one after another, and when the last was.
     failures: Option<(u32, Instant)>,
 }
 

@@ -10,6 +10,10 @@
 //! | `/findings` | what is wrong, as JSON |
 //! | `/plan?output=&to=` | what `mcdns plan` prints; as POST with `checksum=` and `force=`, has that plan applied |
 //! | `POST /cordon/CLUSTER`, `DELETE /cordon/CLUSTER` | takes a cluster out of this replica's answers, or back, until the host speaks of it again |
+//!
+//! There are no passwords. In a Pod the port is open to others, for probes and metrics, so that what changes something
+//! is taken from loopback alone: whoever gets there has passed the API server's authorisation (`kubectl exec`,
+//! `kubectl port-forward`) or is on the machine. A page in a browser of that machine is neither.
 
 pub mod families;
 pub mod host_metrics;
@@ -26,8 +30,9 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{ConnectInfo, Path, Query, Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -147,17 +152,41 @@ impl Admin {
 ///
 /// What the listener says.
 pub async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>) -> std::io::Result<()> {
-    let router = Router::new()
+    axum::serve(listener, router(admin).into_make_service_with_connect_info::<SocketAddr>()).await
+}
+
+fn router(admin: Arc<Admin>) -> Router {
+    let changes = Router::new()
+        .route("/plan", post(apply_plan))
+        .route("/cordon/{cluster}", post(cordon).delete(uncordon))
+        .route_layer(middleware::from_fn(from_here_alone));
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(exposition))
         .route("/explain", get(explain))
         .route("/history", get(history))
         .route("/findings", get(findings))
-        .route("/plan", get(plan).post(apply_plan))
-        .route("/cordon/{cluster}", post(cordon).delete(uncordon))
-        .with_state(admin);
-    axum::serve(listener, router).await
+        .route("/plan", get(plan))
+        .merge(changes)
+        .with_state(admin)
+}
+
+/// Passes requests on that come from this machine, and not from a page in a browser.
+async fn from_here_alone(ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
+    // A page reaches loopback too; browsers say where such a request comes from.
+    if request.headers().contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "not from a page in a browser\n").into_response();
+    }
+    // A socket of both families tells IPv4 as IPv6.
+    if !peer.ip().to_canonical().is_loopback() {
+        let method = request.method().clone();
+        tracing::warn!(%peer, %method, path = request.uri().path(), "a change asked for from elsewhere was refused");
+        let text = "changes are taken from loopback alone\n  help: kubectl exec into the Pod and ask 127.0.0.1 there, or \
+                    kubectl port-forward and ask its end here\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    next.run(request).await
 }
 
 /// Binds the admin port. One that nobody asked for is done without where its address is taken.
@@ -266,19 +295,15 @@ async fn findings(State(admin): State<Arc<Admin>>) -> Response {
     Json(findings).into_response()
 }
 
-async fn cordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
-    ask_cordon(&admin, &headers, &cluster, true)
+async fn cordon(State(admin): State<Arc<Admin>>, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &cluster, true)
 }
 
-async fn uncordon(State(admin): State<Arc<Admin>>, headers: HeaderMap, Path(cluster): Path<String>) -> Response {
-    ask_cordon(&admin, &headers, &cluster, false)
+async fn uncordon(State(admin): State<Arc<Admin>>, Path(cluster): Path<String>) -> Response {
+    ask_cordon(&admin, &cluster, false)
 }
 
-fn ask_cordon(admin: &Admin, headers: &HeaderMap, cluster: &str, cordoned: bool) -> Response {
-    // A page in a browser of this machine reaches loopback too; browsers say where such a request comes from.
-    if headers.contains_key(header::ORIGIN) {
-        return (StatusCode::FORBIDDEN, "not from a page in a browser\n").into_response();
-    }
+fn ask_cordon(admin: &Admin, cluster: &str, cordoned: bool) -> Response {
     let Some(mut federation) = admin.federation() else {
         return (StatusCode::NOT_FOUND, "master files alone are served, there is no cluster to cordon\n")
             .into_response();
@@ -300,5 +325,49 @@ fn ask_cordon(admin: &Admin, headers: &HeaderMap, cluster: &str, cordoned: bool)
             (StatusCode::NOT_FOUND, format!("the host knows no cluster {cluster}; it knows {known}\n")).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, extract::connect_info::MockConnectInfo};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    /// Status line and body of a change that seems to come from `peer`.
+    async fn changed_by(peer: &str, header: &str) -> String {
+        let peer: SocketAddr = peer.parse().expect("an address");
+        let router: Router = Router::new()
+            .route("/cordon/{cluster}", post(|_: Request<Body>| async { "cordoned\n" }))
+            .route_layer(middleware::from_fn(from_here_alone))
+            .layer(MockConnectInfo(peer));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = format!("POST /cordon/c1 HTTP/1.1\r\nHost: x\r\n{header}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        serving.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn changes_are_taken_from_loopback_alone() {
+        for peer in ["127.0.0.1:5000", "127.8.0.1:5000", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+            let answer = changed_by(peer, "").await;
+            assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("cordoned\n"), "{peer}: {answer}");
+        }
+        for peer in ["10.0.3.7:5000", "[2001:db8::7]:5000", "[::ffff:10.0.3.7]:5000"] {
+            let answer = changed_by(peer, "").await;
+            assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("kubectl port-forward"), "{peer}: {answer}");
+        }
+        let from_a_page = changed_by("127.0.0.1:5000", "Origin: http://page.example\r\n").await;
+        assert!(from_a_page.starts_with("HTTP/1.1 403 "), "{from_a_page}");
     }
 }

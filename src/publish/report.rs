@@ -129,6 +129,7 @@ impl ZoneReport {
                     SkipReason::NotOurs(_) => "NotOurs",
                     SkipReason::Policy(_) => "Policy",
                     SkipReason::Unpublishable(_) => "Unpublishable",
+                    SkipReason::Unsettled(_) => "Unsettled",
                     SkipReason::Unreadable(_) => "Unreadable",
                     SkipReason::Quarantined(_) => "Refused",
                 };

@@ -22,7 +22,7 @@ use mcdns_core::{
     dns::OwnerName,
     model::Timestamp,
     plan::{
-        Change, CurrentZone, Desired, Guard, GuardOptions, ManagerId, Plan, PlanOptions, SkipReason, Skipped,
+        Change, CurrentZone, Desired, Group, Guard, GuardOptions, ManagerId, Plan, PlanOptions, SkipReason, Skipped,
         WantedName, World, plan, plan_names,
     },
 };
@@ -363,9 +363,14 @@ impl PublishedZone {
     async fn translated(&self, wanted: Vec<WantedName>) -> Result<BTreeMap<OwnerName, Desired>, PublishError> {
         let (mut desired, mut fitting) = (BTreeMap::new(), Vec::with_capacity(wanted.len()));
         for wanted in wanted {
-            let owner = wanted.owner.clone();
+            let (owner, unsettled) = (wanted.owner.clone(), wanted.unsettled.clone());
             match self.publisher.capabilities().fit(wanted) {
-                Ok(fitted) => fitting.extend(fitted),
+                Ok(Some(fitted)) => fitting.push(fitted),
+                // Nothing of it is known, or nothing that the publisher may touch: what stands there stays.
+                Ok(None) => desired.extend(unsettled.map(|why| {
+                    let group = Group::new(owner.clone(), []);
+                    (owner, Desired::Unsettled { group, reason: String::new(), why })
+                })),
                 Err(why) => {
                     desired.insert(owner, Desired::Unpublishable(why.0));
                 }
@@ -374,7 +379,10 @@ impl PublishedZone {
         self.publisher.prepare(&self.apex, &fitting).await?;
         desired.extend(fitting.into_iter().map(|wanted| {
             let translated = match self.publisher.translate(&wanted) {
-                Ok(group) => Desired::Group { group, reason: wanted.reason },
+                Ok(group) => match wanted.unsettled {
+                    Some(why) => Desired::Unsettled { group, reason: wanted.reason, why },
+                    None => Desired::Group { group, reason: wanted.reason },
+                },
                 Err(why) => Desired::Unpublishable(why.0),
             };
             (wanted.owner, translated)

@@ -4,7 +4,9 @@
 //!
 //! * an address leaves only after [`MISSES`] answers in a row without it; an answer that there are none (NXDOMAIN,
 //!   NODATA) misses all of them;
-//! * a failure (SERVFAIL, timeout, no network) says nothing, and the last good addresses stay;
+//! * a failure (SERVFAIL, timeout, no network) says nothing, and the last good addresses stay; where there never was an
+//!   answer, nothing is told either, because not known is not the same as none. A name is known once a family gave
+//!   addresses, or both were said to have none (some load balancers never answer for AAAA);
 //! * the two families are asked for and judged apart, so an AAAA that fails never touches an A;
 //! * the TTL handed on is the largest one seen, because a resolver's cache counts down what it hands out;
 //! * a name is asked for again before its TTL ends, but not more often than every [`MIN_INTERVAL`], with jitter so
@@ -12,7 +14,7 @@
 //!   is asked for after 1 s, 2 s, 4 s and so on up to [`MAX_BACK_OFF`].
 //!
 //! ```text
-//!              wanted              answer with addresses
+//!              wanted              an answer
 //!   (nothing) ────────► asked for ───────────────────────► known ◄─┐ answers, misses, failures
 //!                        │    ▲                              │     │
 //!                        └────┘ back-off                     └─────┘ TTL
@@ -80,6 +82,8 @@ struct Host {
     attempts: u32,
     /// When it is due; none while it is looked up.
     due: Option<Instant>,
+    /// The families for which there was an answer, IPv4 first.
+    answered: [bool; 2],
     /// What was told last; none before the first answer.
     told: Option<HostAddressesFact>,
 }
@@ -137,10 +141,10 @@ impl Resolution {
             return None;
         }
         let mut ttl_now: Option<u32> = None;
-        for (answer, is_family) in
-            [(&answers.ipv4, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (&answers.ipv6, IpAddr::is_ipv6)]
-        {
-            host.take(answer, is_family);
+        let families = [(&answers.ipv4, IpAddr::is_ipv4 as fn(&IpAddr) -> bool), (&answers.ipv6, IpAddr::is_ipv6)];
+        for ((answer, is_family), answered) in families.into_iter().zip(&mut host.answered) {
+            *answered |= *answer != Answer::Failed;
+            take(&mut host.addresses, answer, is_family);
             if let Answer::Addresses(_, ttl) = answer {
                 ttl_now = Some(ttl_now.map_or(*ttl, |other| other.min(*ttl)));
                 host.ttl = Some(host.ttl.map_or(*ttl, |largest| largest.max(*ttl)));
@@ -152,6 +156,10 @@ impl Resolution {
         let due = now + host.wait(ttl_now, chance);
         host.due = Some(due);
         self.due.insert((due, name.to_owned()));
+        let known = host.told.is_some() || !host.addresses.is_empty() || host.answered == [true, true];
+        if !known {
+            return None;
+        }
         let fact = host.fact();
         if host.told.as_ref() == Some(&fact) {
             return None;
@@ -164,22 +172,6 @@ impl Resolution {
 impl Host {
     fn in_flight(&self) -> bool {
         self.due.is_none() && self.attempts > 0
-    }
-
-    /// Takes the answer for one family.
-    fn take(&mut self, answer: &Answer, is_family: fn(&IpAddr) -> bool) {
-        let seen = match answer {
-            Answer::Failed => return,
-            Answer::None => &BTreeSet::new(),
-            Answer::Addresses(seen, _) => seen,
-        };
-        for (address, misses) in self.addresses.iter_mut().filter(|(address, _)| is_family(address)) {
-            *misses = if seen.contains(address) { 0 } else { misses.saturating_add(1) };
-        }
-        self.addresses.retain(|_, misses| *misses < MISSES);
-        for address in seen.iter().filter(|address| is_family(address)) {
-            self.addresses.insert(*address, 0);
-        }
     }
 
     /// How long the name need not be asked for.
@@ -201,6 +193,22 @@ impl Host {
     fn fact(&self) -> HostAddressesFact {
         let ttl = if self.addresses.is_empty() { None } else { self.ttl };
         HostAddressesFact { addresses: self.addresses.keys().copied().collect(), ttl }
+    }
+}
+
+/// Takes the answer for one family into the known addresses.
+fn take(addresses: &mut BTreeMap<IpAddr, u8>, answer: &Answer, is_family: fn(&IpAddr) -> bool) {
+    let seen = match answer {
+        Answer::Failed => return,
+        Answer::None => &BTreeSet::new(),
+        Answer::Addresses(seen, _) => seen,
+    };
+    for (address, misses) in addresses.iter_mut().filter(|(address, _)| is_family(address)) {
+        *misses = if seen.contains(address) { 0 } else { misses.saturating_add(1) };
+    }
+    addresses.retain(|_, misses| *misses < MISSES);
+    for address in seen.iter().filter(|address| is_family(address)) {
+        addresses.insert(*address, 0);
     }
 }
 
@@ -313,7 +321,7 @@ mod tests {
     #[test]
     fn a_name_without_addresses_is_told_once_and_retried_with_back_off() {
         let mut case = Case::new();
-        assert_eq!(case.answer(&FAILED), fact(&[], None));
+        assert_eq!(case.answer(&NONE), fact(&[], None));
         let mut waits = Vec::new();
         for _ in 0..7 {
             waits.push(case.wait().as_secs());
@@ -322,6 +330,21 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(case.answer(&v4(&["192.0.2.1"], 20)), fact(&["192.0.2.1"], Some(20)));
         assert_eq!(case.wait(), MIN_INTERVAL);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_answered_for_is_not_told_as_one_without_addresses() {
+        let half = Answers { ipv4: Answer::Failed, ipv6: Answer::None };
+        let mut case = Case::new();
+        for _ in 0..20 {
+            assert_eq!(case.answer(&FAILED), None);
+            assert_eq!(case.answer(&half), None, "there may be IPv4 addresses");
+        }
+        assert_eq!(case.wait(), MAX_BACK_OFF);
+        assert_eq!(case.answer(&Answers { ipv4: Answer::None, ipv6: Answer::Failed }), fact(&[], None));
+        let mut case = Case::new();
+        let never_for_ipv6 = Answers { ipv6: Answer::Failed, ..v4(&["192.0.2.1"], 60) };
+        assert_eq!(case.answer(&never_for_ipv6), fact(&["192.0.2.1"], Some(60)));
     }
 
     #[test]

@@ -178,7 +178,12 @@ impl Connector {
     /// A command that reads these endpoints, publishes them once, and ends; the provider and more are to be added. It has
     /// no environment.
     pub fn command(&self) -> Command {
-        let mut command = command();
+        self.command_under("sync")
+    }
+
+    /// The same under another policy.
+    pub fn command_under(&self, policy: &str) -> Command {
+        let mut command = command_under(policy);
         command.args(["--source=connector", &format!("--connector-source-server={}", self.address)]);
         command
     }
@@ -186,9 +191,15 @@ impl Connector {
 
 /// A command that publishes once and ends; source, provider and more are to be added. It has no environment.
 pub fn command() -> Command {
+    command_under("sync")
+}
+
+/// The same under another policy.
+fn command_under(policy: &str) -> Command {
     let mut command = Command::new(program());
     command.env_clear().stdin(Stdio::null());
-    command.args(["--once", "--policy=sync", "--log-level=debug", "--metrics-address=127.0.0.1:0"]);
+    command.args(["--once", "--log-level=debug", "--metrics-address=127.0.0.1:0"]);
+    command.arg(format!("--policy={policy}"));
     command
 }
 

@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use super::super::publishers::destinations;
 use crate::settings::Settings;
 
-/// How long after the sources were read host names may take to be looked up. Until then a name without addresses may be one
-/// of which they are not known yet.
+/// How long after the sources were read host names may take to be looked up. Names that depend on one for which nobody has
+/// answered are left as they stand in any case; the wait spares people reports of what is settled in a moment.
 const HOST_NAMES: Duration = Duration::from_secs(10);
 /// Reports are looked at this long after the first of them changed: during a large publication each batch changes one.
 const LOOK: Duration = Duration::from_millis(500);

@@ -73,6 +73,8 @@ pub enum SkipReason {
     Policy(String),
     /// The publisher cannot hold it; in its words.
     Unpublishable(String),
+    /// It cannot be told yet what it should be; with what is not known.
+    Unsettled(String),
     /// What stands there could not be read; in the system's words.
     Unreadable(String),
     /// It was refused before and is tried again later; in the system's words.
@@ -197,6 +199,7 @@ impl std::fmt::Display for SkipReason {
             Self::NotOurs(ownership) => write!(f, "what stands there is {ownership}"),
             Self::Policy(words) => write!(f, "the policy leaves out: {words}"),
             Self::Unpublishable(words) => write!(f, "cannot be published there: {words}"),
+            Self::Unsettled(words) => write!(f, "what stands there stays for now: {words}"),
             Self::Unreadable(words) => write!(f, "what stands there cannot be read: {words}"),
             Self::Quarantined(words) => write!(f, "was refused, and is tried again later: {words}"),
         }

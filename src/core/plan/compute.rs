@@ -21,6 +21,15 @@ pub enum Desired {
         /// Who wants it.
         reason: String,
     },
+    /// Perhaps only a part of what should be there. It is made where nothing stands; what stands there stays.
+    Unsettled {
+        /// What is known, in the form that a reading of it would have.
+        group: Group,
+        /// Who wants it.
+        reason: String,
+        /// Why it may not be all.
+        why: String,
+    },
     /// Something that the publisher cannot hold. What stands there stays: less is better than nothing.
     Unpublishable(String),
 }
@@ -87,7 +96,15 @@ pub fn plan_names<'a>(
 fn step(standing: Option<&Standing>, desired: Option<&Desired>, adopt: bool) -> Result<Option<Change>, SkipReason> {
     let (after, reason) = match (standing, desired) {
         (_, Some(Desired::Unpublishable(words))) => return Err(SkipReason::Unpublishable(words.clone())),
-        (_, Some(Desired::Group { group, reason })) if !group.is_empty() => (group, reason),
+        (Some(standing), Some(Desired::Unsettled { why, .. })) if !standing.group.is_empty() => {
+            return Err(SkipReason::Unsettled(why.clone()));
+        }
+        (_, Some(Desired::Unsettled { group, why, .. })) if group.is_empty() => {
+            return Err(SkipReason::Unsettled(why.clone()));
+        }
+        (_, Some(Desired::Group { group, reason } | Desired::Unsettled { group, reason, .. })) if !group.is_empty() => {
+            (group, reason)
+        }
         (Some(standing), _) if standing.ownership == Ownership::Ours => {
             let reason = if standing.group.is_empty() { "a left-over ownership record" } else { "no longer wanted" };
             return Ok(Some(Change::Delete { before: standing.clone(), reason: reason.to_owned() }));

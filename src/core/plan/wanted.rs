@@ -17,7 +17,7 @@ pub struct WantedName {
     pub owner: OwnerName,
     /// The zone that it is in.
     pub apex: OwnerName,
-    /// What it holds, sorted by type, one RRset each; never empty. Empty levels are CNAMEs here. The apex has its SOA
+    /// What it holds, sorted by type, one RRset each; empty only where `unsettled` says why. Empty levels are CNAMEs here. The apex has its SOA
     /// (whose serial moves with every change of the zone) and NS; a delegation has NS, and glue is a name of its own.
     pub rrsets: Vec<Rrset>,
     /// Who gives the addresses among `rrsets`: each target of each cluster in use at this name, sorted by cluster,
@@ -30,6 +30,9 @@ pub struct WantedName {
     pub record: Option<RecordKey>,
     /// Who wants it, as a person reads it: `ServiceDNSRecord shop/web: us-east-1, eu-west-1`.
     pub reason: String,
+    /// Why it cannot be told yet what the name holds: `rrsets` is what is known, and may lack anything. What stands
+    /// at a publisher stays; where nothing does, what is known is better than nothing. None where all is known.
+    pub unsettled: Option<String>,
 }
 
 /// One target of one cluster.

@@ -24,6 +24,7 @@ use super::{
     foreign::Foreign,
     hold::{Counts, Holds},
     host_users::HostUsers,
+    unsettled::Unsettled,
     update::{NameChange, Update},
     wire::{NameMap, alias_rrset},
     zones::Zones,
@@ -49,6 +50,8 @@ pub struct Engine {
     pub(super) holds: Holds,
     counts: Counts,
     host_users: HostUsers,
+    /// Names that were unsettled when their record was computed anew, since the last update.
+    resettled: BTreeSet<OwnerName>,
     snapshot: Snapshot,
     /// False until the zones of the options were put into the snapshot.
     started: bool,
@@ -81,6 +84,7 @@ pub(crate) struct RecordState {
     claims: Vec<Claim>,
     wanted: Box<[(OwnerName, Wanted)]>,
     hosts: BTreeSet<Arc<str>>,
+    pub(super) unsettled: Option<Unsettled>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -112,6 +116,7 @@ impl Engine {
             holds: Holds::default(),
             counts: Counts::default(),
             host_users: HostUsers::default(),
+            resettled: BTreeSet::new(),
             snapshot: Snapshot::default(),
             started: false,
         }
@@ -143,7 +148,7 @@ impl Engine {
         self.host_users.names()
     }
 
-    /// True if every one of [`Engine::host_names`] was looked up, with or without success.
+    /// True if a resolver has answered for every one of [`Engine::host_names`], be it that there are no addresses.
     pub fn knows_host_names(&self) -> bool {
         self.host_names().all(|name| self.model.host_addresses.contains_key(name))
     }
@@ -203,7 +208,8 @@ impl Engine {
         let Accepted { snapshot, patch, changes, refused } = accept(&self.snapshot, patch, changes);
         self.snapshot = snapshot;
         let host_names_changed = self.host_users.settle();
-        Update { patch, accepted, changes, refused, host_names_changed, ..Update::default() }
+        let resettled = std::mem::take(&mut self.resettled);
+        Update { patch, accepted, changes, refused, host_names_changed, resettled, ..Update::default() }
     }
 
     /// Gives a zone of the snapshot and of `patch`, which led to it, the SOA with this serial.
@@ -295,7 +301,9 @@ impl Engine {
         for name in self.zones.reserved_names() {
             self.claims.add_reserved(name, context.globals_above(name));
         }
-        self.records.clear();
+        for state in std::mem::take(&mut self.records).into_values() {
+            self.resettled.extend(state.unsettled.into_iter().flat_map(|unsettled| unsettled.names));
+        }
         self.host_users.remove_all();
         let services = self.model.services.iter().filter(|(_, facts)| facts.record.is_some());
         let ingresses = self.model.ingresses.iter().filter(|(_, facts)| facts.record.is_some());
@@ -375,6 +383,7 @@ impl Engine {
                 self.note_affected(&before, affected);
             }
             self.withdraw(key, &before);
+            self.resettled.extend(before.unsettled.into_iter().flat_map(|unsettled| unsettled.names));
         }
         let Some(state) = self.compute_state(key) else { return };
         self.enter(key, &state);
@@ -394,10 +403,11 @@ impl Engine {
             Target::Address(_) => None,
         });
         let hosts = hosts.collect();
+        let unsettled = self.unsettled(key, &computed);
         let Computed { global, climb, claims, wanted, .. } = computed;
         let claimant = Claimant::new(key, object.created);
         let wanted = wanted.into_iter().collect();
-        Some(RecordState { claimant, global, climb, claims, wanted, hosts, findings })
+        Some(RecordState { claimant, global, climb, claims, wanted, hosts, unsettled, findings })
     }
 
     /// A record as last seen.
@@ -554,6 +564,11 @@ impl RecordState {
     /// Names at which the record wants addresses.
     pub(super) fn names_with_addresses(&self) -> impl Iterator<Item = &OwnerName> {
         self.wanted.iter().filter(|(_, wanted)| matches!(wanted, Wanted::Addresses(_))).map(|(name, _)| name)
+    }
+
+    /// Names of which the record cannot tell yet what they hold.
+    pub(super) fn unsettled_names(&self) -> impl Iterator<Item = &OwnerName> {
+        self.unsettled.iter().flat_map(|unsettled| &unsettled.names)
     }
 
     /// All names that the record claims.

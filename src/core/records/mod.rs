@@ -16,6 +16,7 @@
 //! | DNSEndpoints | `endpoints.rs` |
 //! | why a name has its answer | `explain.rs` |
 //! | what publishers are told of a name | `wanted.rs` |
+//! | names that cannot be told yet | `unsettled.rs` |
 //! | what depends on what | `engine.rs` |
 
 mod accept;
@@ -35,6 +36,7 @@ mod hold;
 mod host_users;
 mod options;
 mod status;
+mod unsettled;
 mod update;
 mod wanted;
 mod wire;

@@ -26,6 +26,8 @@ pub struct Update {
     pub asked: Option<String>,
     /// Records that were computed anew or compete with one that was: their status and RRsets may differ now.
     pub records: BTreeSet<RecordKey>,
+    /// Names of which it could not be told before what they hold, and perhaps can now.
+    pub resettled: BTreeSet<OwnerName>,
     /// True if the status of every other record may differ too: a cluster, a level or a Domain is not what it was.
     pub all_records: bool,
 }

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     compose::Winner,
     compute::{Computed, LevelNames},
-    engine::Engine,
+    engine::{Engine, RecordState},
+    options::DEFAULT_TTL,
+    unsettled::Unsettled,
     update::Update,
 };
 use crate::{
@@ -32,7 +34,8 @@ pub enum ChangedNames {
 type Givers = BTreeMap<RecordKey, BTreeMap<OwnerName, Vec<ClusterTarget>>>;
 
 impl Engine {
-    /// Every name of the zone that has records, in canonical order. Empty if there is no such zone. Whether empty
+    /// Every name of the zone that has records, or of which it cannot be told yet what it holds, in canonical order.
+    /// Empty if there is no such zone. Whether empty
     /// levels are among them is what [`Options::empty_levels`](super::Options::empty_levels) says; a publisher that
     /// omits them leaves out names for which [`Engine::is_empty_level`] is true.
     pub fn wanted_names(&self, apex: &OwnerName) -> Vec<WantedName> {
@@ -41,6 +44,14 @@ impl Engine {
         let mut names = zone.expanded();
         if names.first().is_none_or(|(owner, _)| owner != apex) {
             names.insert(0, (apex.clone(), Vec::new()));
+        }
+        let mut more: BTreeSet<&OwnerName> = self.records.values().flat_map(RecordState::unsettled_names).collect();
+        if !more.is_empty() {
+            for (owner, _) in &names {
+                more.remove(owner);
+            }
+            names.extend(more.into_iter().map(|owner| (owner.clone(), Vec::new())));
+            names.sort_by(|(one, _), (other, _)| one.cmp(other));
         }
         names.into_iter().filter_map(|(owner, rrsets)| self.wanted(zone, owner, rrsets, &mut givers)).collect()
     }
@@ -57,7 +68,9 @@ impl Engine {
         let Some(record) = wanted.record.as_ref().filter(|record| record.kind == RecordKind::Service) else {
             return false;
         };
-        let Some(alias) = wanted.rrset(RecordType::CNAME) else { return false };
+        // What it holds while a host name has no answer may be less than what it held.
+        let settled = wanted.unsettled.is_none();
+        let Some(alias) = wanted.rrset(RecordType::CNAME).filter(|_| settled) else { return false };
         let Some(global) = self.records.get(record).and_then(|state| state.global.as_ref()) else { return false };
         let target = alias.data().first().and_then(|data| OwnerName::from_wire(data).ok());
         let above = self.context().globals_above(&wanted.owner);
@@ -93,11 +106,12 @@ impl Engine {
         }
         for record in &update.records {
             let Some(state) = self.records.get(record) else { continue };
-            for name in state.names_with_addresses() {
-                if let Some(zone) = self.zones.zone_of(name) {
-                    note(&mut changed, &self.zones.list[zone].apex, [name.clone()]);
-                }
+            for name in state.names_with_addresses().chain(state.unsettled_names()) {
+                self.note_name(&mut changed, name);
             }
+        }
+        for name in &update.resettled {
+            self.note_name(&mut changed, name);
         }
         changed
     }
@@ -107,16 +121,23 @@ impl Engine {
         Some(self.published().winner(name)?.claimant().key())
     }
 
-    /// The names of a record that are not empty levels, by zone.
+    /// The names of a record that are not empty levels, or may not be once they can be told, by zone.
     pub fn names_of_record(&self, record: &RecordKey) -> BTreeMap<OwnerName, Vec<OwnerName>> {
         let mut names: BTreeMap<OwnerName, Vec<OwnerName>> = BTreeMap::new();
         let Some(state) = self.records.get(record) else { return names };
-        for name in state.names_with_addresses() {
+        let all: BTreeSet<&OwnerName> = state.names_with_addresses().chain(state.unsettled_names()).collect();
+        for name in all {
             if let Some(zone) = self.zones.zone_of(name) {
                 names.entry(self.zones.list[zone].apex.clone()).or_default().push(name.clone());
             }
         }
         names
+    }
+
+    fn note_name(&self, changed: &mut BTreeMap<OwnerName, ChangedNames>, name: &OwnerName) {
+        if let Some(zone) = self.zones.zone_of(name) {
+            note(changed, &self.zones.list[zone].apex, [name.clone()]);
+        }
     }
 
     fn authoritative(&self, apex: &OwnerName) -> Option<&AuthoritativeZone> {
@@ -135,12 +156,17 @@ impl Engine {
             rrsets.push(Rrset::new(RecordType::SOA, zone.soa().ttl, vec![zone.soa().data().into()]));
         }
         rrsets.sort_by_key(|rrset| rrset.record_type);
-        let first = rrsets.first()?.ttl;
         let address = |rrset: &&Rrset| matches!(rrset.record_type, RecordType::A | RecordType::AAAA);
         let with_addresses = rrsets.iter().find(address);
-        let ttl = with_addresses.map_or(first, |rrset| rrset.ttl);
+        let ttl = with_addresses.or(rrsets.first()).map_or(DEFAULT_TTL, |rrset| rrset.ttl);
         let (record, targets, reason) = self.giver(&apex, &owner, with_addresses.is_some(), givers);
-        Some(WantedName { owner, apex, rrsets, targets, ttl, record, reason })
+        let state = record.as_ref().and_then(|record| self.records.get(record));
+        let unsettled = state.and_then(|state| state.unsettled.as_ref()).filter(|one| one.names.contains(&owner));
+        let unsettled = unsettled.map(Unsettled::why);
+        if rrsets.is_empty() && unsettled.is_none() {
+            return None;
+        }
+        Some(WantedName { owner, apex, rrsets, targets, ttl, record, reason, unsettled })
     }
 
     /// The record behind a name, what its clusters give there, and who wants it in words.
@@ -209,9 +235,9 @@ impl Engine {
     }
 
     /// The names of a record at which a cluster's addresses are.
-    fn names_of(&self, key: &RecordKey, computed: &Computed, cluster: &str) -> Vec<OwnerName> {
+    pub(super) fn names_of(&self, key: &RecordKey, computed: &Computed, cluster: &str) -> Vec<OwnerName> {
         if key.kind == RecordKind::Ingress {
-            return computed.wanted.keys().cloned().collect();
+            return computed.claims.iter().map(|claim| claim.name.clone()).collect();
         }
         let (Some(global), Some(apex)) = (&computed.global, &computed.domain) else { return Vec::new() };
         let mut names = vec![global.clone()];

@@ -34,7 +34,9 @@ pub fn wish(apex: &OwnerName, line: &str) -> Result<WantedName, String> {
     let data = data.split(" / ").map(|data| parse_rdata_text(record_type, data, apex)).collect::<Result<Vec<_>, _>>();
     let rrset = Rrset::new(record_type, ttl, data.map_err(|error| error.to_string())?);
     let reason = "the battery".to_owned();
-    Ok(WantedName { owner, apex: apex.clone(), rrsets: vec![rrset], targets: Vec::new(), ttl, record: None, reason })
+    let apex = apex.clone();
+    let rrsets = vec![rrset];
+    Ok(WantedName { owner, apex, rrsets, targets: Vec::new(), ttl, record: None, reason, unsettled: None })
 }
 
 impl Wishes {

@@ -9,7 +9,8 @@
 //!
 //! Nothing is kept here: a [`Keeper`] does, elsewhere, and what it keeps becomes RRsets of somebody else
 //! ([`Kind::ForeignRrsets`](mcdns_core::model::Kind::ForeignRrsets)) as DNSEndpoints are. One call changes all of its
-//! names or none. external-dns ends itself where it is answered with 4xx and tries again later where it is 5xx, so:
+//! names or none, but for those that are left as they stand. external-dns ends itself where it is answered with 4xx or 3xx
+//! (and at its next start sends the same) and tries again later where it is 5xx, so:
 //!
 //! | answer | when |
 //! |---|---|
@@ -21,6 +22,11 @@
 //!
 //! What cannot be served is left out of the answer to `/adjustendpoints`, with a finding: external-dns does not send
 //! it then, and everything else goes on.
+//!
+//! A change that does not go with what is kept is no reason to end anybody: under policy `upsert-only`, say, a change of
+//! type arrives without the deletion of the old type. That name stays as it stands, together with its ownership records,
+//! which is a finding; the rest of the call is done and answered with 204. The same goes for a record whose ownership
+//! record cannot be kept, because `/adjustendpoints` never sees those.
 //!
 //! The protocol has no passwords. Whoever reaches the port writes the zones; it belongs on a loopback address.
 
@@ -87,7 +93,19 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub struct Report {
     counts: Arc<Mutex<Counts>>,
+    wrong: Arc<Mutex<Wrong>>,
     findings: watch::Sender<Vec<Finding>>,
+}
+
+/// What is wrong, by the call that found it.
+#[derive(Debug, Default)]
+struct Wrong {
+    /// When external-dns last asked for the form of its endpoints.
+    adjusted: Vec<Finding>,
+    /// When it last sent changes.
+    left: Vec<Finding>,
+    /// True if it has sent changes since it last asked: without any, nothing is left out any more.
+    sent: bool,
 }
 
 /// Calls by path and outcome, both of fixed sets of words.
@@ -95,7 +113,7 @@ pub type Counts = BTreeMap<(&'static str, &'static str), u64>;
 
 impl Default for Report {
     fn default() -> Self {
-        Self { counts: Arc::default(), findings: watch::channel(Vec::new()).0 }
+        Self { counts: Arc::default(), wrong: Arc::default(), findings: watch::channel(Vec::new()).0 }
     }
 }
 
@@ -105,7 +123,7 @@ impl Report {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was wrong with endpoints when external-dns last asked for their form.
+    /// What was wrong with endpoints when external-dns last asked for their form, and what was left out of its changes.
     pub fn findings(&self) -> watch::Receiver<Vec<Finding>> {
         self.findings.subscribe()
     }
@@ -114,14 +132,35 @@ impl Report {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner).entry((path, outcome)).or_default() += 1;
     }
 
-    /// Notes what is wrong now; true if that is something else than before.
-    fn found(&self, findings: Vec<Finding>) -> bool {
+    /// Notes what is wrong with endpoints now; true if that is something else than before.
+    fn adjusted(&self, findings: &[Finding]) -> bool {
+        self.note(|wrong| {
+            if !std::mem::take(&mut wrong.sent) {
+                wrong.left.clear();
+            }
+            std::mem::replace(&mut wrong.adjusted, findings.to_vec()) != findings
+        })
+    }
+
+    /// Notes what is left out of changes now; true if that is something else than before.
+    fn left(&self, findings: &[Finding]) -> bool {
+        self.note(|wrong| {
+            wrong.sent = true;
+            std::mem::replace(&mut wrong.left, findings.to_vec()) != findings
+        })
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Wrong) -> bool) -> bool {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = note(&mut wrong);
+        let findings = [&wrong.adjusted[..], &wrong.left].concat();
         self.findings.send_if_modified(|known| {
             let changed = *known != findings;
             if changed {
                 *known = findings;
             }
             changed
-        })
+        });
+        news
     }
 }

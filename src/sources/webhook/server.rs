@@ -1,6 +1,6 @@
 //! The HTTP server.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -10,12 +10,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use http_body_util::LengthLimitError;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use mcdns_core::check::{Finding, FindingCode};
+use mcdns_core::{
+    check::{Finding, FindingCode},
+    dns::OwnerName,
+};
 use serde::Serialize;
 use tokio::{
     net::TcpListener,
@@ -24,7 +28,7 @@ use tokio::{
 
 use super::{
     GUARDED_FROM, KeepError, Keeper, MAX_BODY, Options, Report,
-    table::{self, Refusal},
+    table::{self, Changed, Refusal},
     wire::{self, Changes, Endpoint, MEDIA_TYPE},
 };
 
@@ -116,7 +120,7 @@ async fn adjust(State(server): State<Arc<Server>>, request: Request) -> Response
         })
         .collect();
     // It asks every minute; what it is told once need not be said again.
-    if server.report.found(findings.clone()) {
+    if server.report.adjusted(&findings) {
         for finding in findings.iter().take(SHOWN) {
             let finding = finding.to_string();
             tracing::warn!(finding, "an endpoint of external-dns cannot be served and is left out");
@@ -137,7 +141,7 @@ async fn apply(State(server): State<Arc<Server>>, request: Request) -> Response 
     };
     let _one_at_a_time = server.changing.lock().await;
     let names = server.keeper.names();
-    let changed = match table::change(&server.options.zones, &names, changes) {
+    let Changed { names: changed, left } = match table::change(&server.options.zones, &names, changes) {
         Ok(changed) => changed,
         Err(Refusal::Wrong(faults)) => {
             let more = faults.len().saturating_sub(SHOWN);
@@ -147,16 +151,15 @@ async fn apply(State(server): State<Arc<Server>>, request: Request) -> Response 
             }
             return server.refused(PATH, "refused", (StatusCode::BAD_REQUEST, text));
         }
-        Err(Refusal::Outdated(why)) => {
-            return server.refused(PATH, "outdated", (StatusCode::SERVICE_UNAVAILABLE, why));
-        }
         Err(Refusal::Full) => {
             let why = format!("more than {} names are not kept", super::MAX_NAMES);
             return server.refused(PATH, "full", (StatusCode::INSUFFICIENT_STORAGE, why));
         }
     };
+    let kept = if left.is_empty() { "ok" } else { "partly" };
+    server.leave(left);
     if changed.is_empty() {
-        server.report.count(PATH, "nothing");
+        server.report.count(PATH, if kept == "ok" { "nothing" } else { kept });
         return StatusCode::NO_CONTENT.into_response();
     }
     if names.len() >= GUARDED_FROM && table::left(&names, &changed) == 0 && !server.options.may_empty {
@@ -170,7 +173,7 @@ async fn apply(State(server): State<Arc<Server>>, request: Request) -> Response 
     let count = changed.len();
     match server.keeper.keep(changed).await {
         Ok(()) => {
-            server.report.count(PATH, "ok");
+            server.report.count(PATH, kept);
             tracing::info!(names = count, "external-dns changed names");
             StatusCode::NO_CONTENT.into_response()
         }
@@ -180,6 +183,23 @@ async fn apply(State(server): State<Arc<Server>>, request: Request) -> Response 
 }
 
 impl Server {
+    /// Tells of the names that a call does not change.
+    fn leave(&self, left: BTreeMap<OwnerName, String>) {
+        let help =
+            "external-dns sends it again at each of its intervals; what stands there may have to be deleted by hand";
+        let finding = |(owner, why): (OwnerName, String)| {
+            let finding = Finding::new(FindingCode::ForeignRrset, format!("it is left as it stands: {why}"));
+            finding.about(format!("endpoints of external-dns: {owner}")).help(help)
+        };
+        let findings: Vec<Finding> = left.into_iter().take(MAX_FINDINGS).map(finding).collect();
+        if self.report.left(&findings) {
+            for finding in findings.iter().take(SHOWN) {
+                let finding = finding.to_string();
+                tracing::warn!(finding, "a change of external-dns is left out");
+            }
+        }
+    }
+
     fn refused(&self, path: &'static str, outcome: &'static str, (status, why): (StatusCode, String)) -> Response {
         self.report.count(path, outcome);
         tracing::warn!(path, status = status.as_u16(), why, "a call of external-dns was refused");
@@ -198,8 +218,9 @@ async fn body(request: Request) -> Result<Vec<u8>, (StatusCode, String)> {
     let body: Body = request.into_body();
     match tokio::time::timeout(BODY_LIMIT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body.to_vec()),
-        // Nobody reads an answer where the connection broke.
-        Ok(Err(_)) => Err(too_large()),
+        Ok(Err(error)) if error.source().is_some_and(<dyn Error>::is::<LengthLimitError>) => Err(too_large()),
+        // Nobody reads this answer; it is for the log.
+        Ok(Err(error)) => Err((StatusCode::BAD_REQUEST, format!("the connection broke off within the body: {error}"))),
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, format!("no body within {} s", BODY_LIMIT.as_secs()))),
     }
 }

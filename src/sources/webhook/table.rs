@@ -26,10 +26,17 @@ const LEGIBLE: usize = 200;
 pub(super) enum Refusal {
     /// Endpoints that cannot be served, or changes that make no sense together.
     Wrong(Vec<String>),
-    /// Something else stands there already: whoever sends it does not know the newest.
-    Outdated(String),
     /// Too many names.
     Full,
+}
+
+/// What a call comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// What the names that it changes hold after it.
+    pub(super) names: Names,
+    /// Names that stay as they are although the call would change them, with the reason in words for a person.
+    pub(super) left: BTreeMap<OwnerName, String>,
 }
 
 /// The form in which endpoints are kept: names and values in one spelling, one set for each name and type, without set
@@ -72,15 +79,17 @@ pub(super) fn adjust(
     (kept.into_values().collect(), wrong)
 }
 
-/// What the names that a call changes hold after it.
-pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Result<Names, Refusal> {
+/// What a call changes. A name at which the changes do not go with what is kept, or whose ownership record cannot be kept,
+/// is left with its ownership records as it stands, and the rest is done: external-dns ends itself where it is refused, and
+/// sends the same after its next start.
+pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Result<Changed, Refusal> {
     let mut faults = Vec::new();
     if changes.update_old.len() != changes.update_new.len() {
         let (old, new) = (changes.update_old.len(), changes.update_new.len());
         faults.push(format!("{old} endpoints in updateOld and {new} in updateNew are no pairs"));
     }
     let mut changed = Names::new();
-    let mut outdated = None;
+    let mut left = Left::default();
     let held = |changed: &mut Names, owner: &OwnerName| {
         if !changed.contains_key(owner) {
             changed.insert(owner.clone(), names.get(owner).cloned().unwrap_or_default());
@@ -90,6 +99,7 @@ pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Re
         // What is gone already, or never could be there, need not be removed.
         let plain = endpoint.dns_name.strip_suffix('.').unwrap_or(&endpoint.dns_name);
         let Ok(owner) = OwnerName::parse(plain) else { continue };
+        left.marks.extend(marked(zones, endpoint).map(|marked| (owner.clone(), marked)));
         held(&mut changed, &owner);
         let record_type = endpoint.record_type.to_ascii_uppercase();
         changed.entry(owner).or_default().retain(|rrset| rrset.record_type != record_type);
@@ -102,42 +112,94 @@ pub(super) fn change(zones: &[OwnerName], names: &Names, changes: Changes) -> Re
                 faults.push(format!("{place}: set identifiers are not kept; see /adjustendpoints"));
                 continue;
             }
-            match canonical(zones, &endpoint) {
-                Ok((owner, rrset)) => {
-                    if !seen.insert((owner.clone(), rrset.record_type.clone())) {
-                        faults.push(format!("{place}: stands there twice"));
-                        continue;
-                    }
-                    held(&mut changed, &owner);
-                    let here = changed.entry(owner).or_default();
-                    match here.iter().find(|other| other.record_type == rrset.record_type) {
-                        Some(other) if *other == rrset => {}
-                        Some(_) => outdated = Some(format!("{place}: something else stands there already")),
-                        None => here.push(rrset),
-                    }
+            let marked = marked(zones, &endpoint);
+            let (owner, rrset) = match (canonical(zones, &endpoint), marked) {
+                (Ok((owner, rrset)), marked) => {
+                    left.marks.extend(marked.map(|marked| (owner.clone(), marked)));
+                    (owner, rrset)
                 }
-                Err(why) => faults.push(format!("{place}: {why}")),
+                // `/adjustendpoints` sees no ownership records, so nobody could leave it out.
+                (Err(why), Some(marked)) => {
+                    left.leave(marked, || {
+                        format!("its ownership record `{}` is not possible: {why}", endpoint.dns_name)
+                    });
+                    continue;
+                }
+                (Err(why), None) => {
+                    faults.push(format!("{place}: {why}"));
+                    continue;
+                }
+            };
+            if !seen.insert((owner.clone(), rrset.record_type.clone())) {
+                faults.push(format!("{place}: stands there twice"));
+                continue;
+            }
+            held(&mut changed, &owner);
+            let here = changed.entry(owner.clone()).or_default();
+            match here.iter().find(|other| other.record_type == rrset.record_type) {
+                Some(other) if *other == rrset => {}
+                // Whoever sends it does not know the newest, which it reads before its next call.
+                Some(_) => left.leave(owner, || format!("another {} stands there already", rrset.record_type)),
+                None => here.push(rrset),
             }
         }
     }
     for (owner, rrsets) in &mut changed {
         rrsets.sort_by(|a, b| a.record_type.cmp(&b.record_type));
-        if rrsets.len() > 1 && rrsets.iter().any(|rrset| rrset.record_type == "CNAME") {
-            faults.push(format!("{owner}: a CNAME stands alone"));
+        let others = || rrsets.iter().map(|rrset| &*rrset.record_type).filter(|record_type| *record_type != "CNAME");
+        if others().next().is_some() && others().count() < rrsets.len() {
+            let others: Vec<&str> = others().collect();
+            left.leave(owner.clone(), || {
+                format!("a CNAME stands alone, and there would be {} beside it", others.join(", "))
+            });
         }
     }
     if !faults.is_empty() {
         return Err(Refusal::Wrong(faults));
     }
-    if let Some(why) = outdated {
-        return Err(Refusal::Outdated(why));
-    }
-    changed.retain(|owner, rrsets| names.get(owner).map_or(&[][..], Vec::as_slice) != rrsets.as_slice());
+    left.spread();
+    changed.retain(|owner, rrsets| {
+        let before = names.get(owner).map_or(&[][..], Vec::as_slice);
+        !left.names.contains_key(owner) && before != rrsets.as_slice()
+    });
     let new = changed.iter().filter(|(owner, rrsets)| !rrsets.is_empty() && !names.contains_key(*owner)).count();
     if names.len() + new > MAX_NAMES {
         return Err(Refusal::Full);
     }
-    Ok(changed)
+    Ok(Changed { names: changed, left: left.names })
+}
+
+/// Names that a call does not change.
+#[derive(Debug, Default)]
+struct Left {
+    names: BTreeMap<OwnerName, String>,
+    /// Ownership records of the call: their own name, and that of the record.
+    marks: Vec<(OwnerName, OwnerName)>,
+}
+
+impl Left {
+    /// The first reason counts.
+    fn leave(&mut self, owner: OwnerName, why: impl FnOnce() -> String) {
+        self.names.entry(owner).or_insert_with(why);
+    }
+
+    /// A record and its ownership records are left together: without them external-dns would not know its own again.
+    fn spread(&mut self) {
+        loop {
+            let known = self.names.len();
+            for (mark, record) in std::mem::take(&mut self.marks) {
+                match (self.names.contains_key(&mark), self.names.contains_key(&record)) {
+                    (false, true) => self.leave(mark, || format!("it is the ownership record of {record}")),
+                    (true, false) => self.leave(record, || format!("its ownership record {mark} is left as it stands")),
+                    (true, true) => {}
+                    (false, false) => self.marks.push((mark, record)),
+                }
+            }
+            if self.names.len() == known {
+                return;
+            }
+        }
+    }
 }
 
 /// How many names are left after a change.
@@ -184,7 +246,7 @@ fn canonical(zones: &[OwnerName], endpoint: &Endpoint) -> Result<(OwnerName, For
         ttl: endpoint.record_ttl,
     };
     let (owner, rrset) = foreign_rrset(&written, |owner| zones.contains(owner))?;
-    if !zones.iter().any(|apex| owner.is_at_or_below(apex)) && !is_mark_of_ours(zones, endpoint) {
+    if !zones.iter().any(|apex| owner.is_at_or_below(apex)) && marked(zones, endpoint).is_none() {
         let zones: Vec<String> = zones.iter().map(ToString::to_string).collect();
         return Err(format!("is in none of the zones {}", zones.join(", ")));
     }
@@ -198,12 +260,12 @@ fn canonical(zones: &[OwnerName], endpoint: &Endpoint) -> Result<(OwnerName, For
     Ok((owner, ForeignRrset { owner: plain, record_type, targets, ttl: endpoint.record_ttl.max(0) }))
 }
 
-/// True for an ownership record of a record in the zones. Its own name may be outside (`a-example.net` for the A at the
-/// apex): it is kept all the same, for external-dns reads it here, and nobody is answered from it.
-fn is_mark_of_ours(zones: &[OwnerName], endpoint: &Endpoint) -> bool {
-    let owned = endpoint.labels.get("ownedRecord").and_then(|name| OwnerName::parse(name.trim_end_matches('.')).ok());
-    let ours = owned.is_some_and(|owned| zones.iter().any(|apex| owned.is_at_or_below(apex)));
-    endpoint.record_type == "TXT" && ours
+/// The record in the zones of which this is an ownership record. Its own name may be outside (`a-example.net` for the A at
+/// the apex): it is kept all the same, for external-dns reads it here, and nobody is answered from it.
+fn marked(zones: &[OwnerName], endpoint: &Endpoint) -> Option<OwnerName> {
+    let owned = endpoint.labels.get("ownedRecord").filter(|_| endpoint.record_type == "TXT")?;
+    let owned = OwnerName::parse(owned.trim_end_matches('.')).ok()?;
+    zones.iter().any(|apex| owned.is_at_or_below(apex)).then_some(owned)
 }
 
 /// True for a name that is one, and in none of the zones.

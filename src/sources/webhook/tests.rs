@@ -180,7 +180,6 @@ async fn the_mark_of_an_apex_is_kept_although_its_name_is_outside() {
 }
 
 #[rstest]
-#[case::cname_beside(json!({"create": [a("c.example.net", "192.0.2.1"), {"dnsName": "c.example.net", "recordType": "CNAME", "targets": ["x.example.net"]}]}), "a CNAME stands alone")]
 #[case::cname_at_apex(json!({"create": [{"dnsName": "example.net", "recordType": "CNAME", "targets": ["x.example.org"]}]}), "apex")]
 #[case::two_targets(json!({"create": [{"dnsName": "c.example.net", "recordType": "CNAME", "targets": ["x.example.org", "y.example.org"]}]}), "several targets")]
 #[case::delegation(json!({"create": [{"dnsName": "c.example.net", "recordType": "NS", "targets": ["x.example.org"]}]}), "NS cannot come")]
@@ -201,13 +200,79 @@ async fn what_makes_no_sense_is_refused(#[case] call: Value, #[case] words: &str
     assert_eq!(stage.records().await, json!([]));
 }
 
+fn alias(owner: &str) -> Value {
+    json!({"dnsName": owner, "recordType": "CNAME", "targets": ["x.example.com"]})
+}
+
+/// An ownership record, as it is sent and as it is kept.
+fn mark(owner: &str, record: &str) -> [Value; 2] {
+    let kept =
+        json!({"dnsName": owner, "recordType": "TXT", "targets": ["\"heritage=external-dns,external-dns/owner=me\""]});
+    let mut sent = kept.clone();
+    sent["labels"] = json!({"ownedRecord": record});
+    [sent, kept]
+}
+
+impl Stage {
+    fn findings(&self) -> Vec<String> {
+        self.report.findings().borrow().iter().map(ToString::to_string).collect()
+    }
+}
+
 #[tokio::test]
-async fn who_does_not_know_the_newest_is_told_to_come_again() {
+async fn a_change_of_type_without_its_deletion_leaves_the_name_and_does_the_rest() {
+    let stage = Stage::new().await;
+    let www = a("www.example.net", "192.0.2.1");
+    let [sent, kept] = mark("a-www.example.net", "www.example.net");
+    assert_eq!(stage.apply(json!({"create": [www, sent]})).await.0, 204);
+    // Policy upsert-only: what is deleted is taken out of the changes.
+    let [new, _] = mark("cname-www.example.net", "www.example.net");
+    let call = json!({"create": [alias("www.example.net"), new, a("other.example.net", "192.0.2.2")]});
+    for _ in 0..2 {
+        assert_eq!(stage.apply(call.clone()).await, (204, String::new()));
+        assert_eq!(stage.records().await, json!([kept, a("other.example.net", "192.0.2.2"), www]));
+        let findings = stage.findings().join("\n");
+        assert!(findings.contains("endpoints of external-dns: www.example.net"), "{findings}");
+        assert!(findings.contains("a CNAME stands alone, and there would be A beside it"), "{findings}");
+        stage.adjust(json!([])).await;
+        assert_eq!(stage.findings().join("\n"), findings, "it holds until the next changes were due");
+    }
+    stage.adjust(json!([])).await;
+    assert_eq!(stage.findings(), [""; 0], "external-dns wants it no more");
+    assert_eq!(stage.report.counts().get(&("apply", "partly")), Some(&2));
+}
+
+#[tokio::test]
+async fn a_name_where_somebody_elses_record_stands_is_left() {
+    let stage = Stage::new().await;
+    let [sent, kept] = mark("www.example.net", "elsewhere.example.net");
+    assert_eq!(stage.apply(json!({"create": [sent]})).await.0, 204);
+    let call = json!({"create": [alias("www.example.net"), a("other.example.net", "192.0.2.2")]});
+    assert_eq!(stage.apply(call).await.0, 204);
+    assert_eq!(stage.records().await, json!([a("other.example.net", "192.0.2.2"), kept]));
+    assert!(stage.findings().join("\n").contains("there would be TXT beside it"), "{:?}", stage.findings());
+}
+
+#[tokio::test]
+async fn a_record_whose_mark_is_no_name_is_left_with_a_finding() {
+    let stage = Stage::new().await;
+    let long = format!("{}.example.net", "n".repeat(62));
+    let [sent, _] = mark(&format!("a-{long}"), &long);
+    let call = json!({"create": [a(&long, "192.0.2.1"), sent, a("other.example.net", "192.0.2.2")]});
+    assert_eq!(stage.apply(call).await.0, 204);
+    assert_eq!(stage.records().await, json!([a("other.example.net", "192.0.2.2")]));
+    assert!(stage.findings().join("\n").contains("its ownership record `a-nnn"), "{:?}", stage.findings());
+}
+
+#[tokio::test]
+async fn who_does_not_know_the_newest_changes_nothing() {
     let stage = Stage::new().await;
     stage.apply(json!({"create": [a("www.example.net", "192.0.2.1")]})).await;
-    // 4xx would end external-dns.
-    assert_eq!(stage.apply(json!({"create": [a("www.example.net", "192.0.2.2")]})).await.0, 503);
+    // It reads the newest before its next call; 4xx would end external-dns, and 5xx would keep the rest waiting.
+    let [sent, _] = mark("a-www.example.net", "www.example.net");
+    assert_eq!(stage.apply(json!({"create": [a("www.example.net", "192.0.2.2"), sent]})).await.0, 204);
     assert_eq!(stage.records().await, json!([a("www.example.net", "192.0.2.1")]));
+    assert!(stage.findings().join("\n").contains("another A stands there already"), "{:?}", stage.findings());
 }
 
 #[tokio::test]
@@ -290,6 +355,9 @@ async fn bodies_have_a_limit_and_paths_their_methods() {
     let stage = Stage::new().await;
     let head = "POST /records HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 33554433\r\n\r\n";
     assert_eq!(stage.raw(head.as_bytes()).await.0, 413);
+    let head = "POST /records HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let (status, _, words) = stage.raw(format!("{head}no length\r\n").as_bytes()).await;
+    assert!(status == 400 && words.contains("the connection broke off within the body"), "{status} {words}");
     assert_eq!(stage.ask("POST", "/records", "no JSON").await.0, 400);
     assert_eq!(stage.ask("POST", "/adjustendpoints", "{}").await.0, 400);
     assert_eq!(stage.ask("DELETE", "/records", "").await.0, 405);

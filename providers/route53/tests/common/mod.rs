@@ -180,6 +180,7 @@ pub(crate) fn targeted(owner: &str, targets: &[(&str, &str, &str)]) -> WantedNam
         ttl: 60,
         record: None,
         reason: "the test".to_owned(),
+        unsettled: None,
     }
 }
 

@@ -210,6 +210,62 @@ async fn a_mute_peer_is_halved_until_the_culprit_is_alone() {
 }
 
 #[tokio::test]
+async fn a_peer_whose_back_end_is_away_has_nobody_quarantined_however_long_it_takes() {
+    let peer = Peer::start(Manners::default()).await;
+    let lines: Vec<String> = (0..200).map(|index| format!("n{index} 60 A 192.0.2.{index}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let wishes = Wishes::of(&apex(), &lines).expect("wishes");
+    let mut zone = zone(publisher(&json!({"url": peer.url()})));
+    peer.set_away(true);
+    for second in 0..4 {
+        let before = peer.calls();
+        let step = zone.converge(&wishes, Scope::Zone, mcdns_core::model::Timestamp(second)).await;
+        assert!(matches!(step.error, Some(PublishError::Unavailable { .. })), "{step:?}");
+        assert!(zone.quarantine().is_empty(), "{:?}", zone.quarantine());
+        let calls = peer.calls() - before;
+        assert!(calls < 300, "{calls} calls are a burden");
+    }
+    peer.set_away(false);
+    let step = zone.converge(&wishes, Scope::Zone, mcdns_core::model::Timestamp(9)).await;
+    assert!(step.error.is_none() && step.done == 200, "{step:?}");
+    assert!(zone.quarantine().is_empty());
+    // The trouble is over: the next 500 is a passing trouble again.
+    peer.set_away(true);
+    let wishes = Wishes::of(&apex(), &["n0 60 A 192.0.2.99", "n1 60 A 192.0.2.98"]).expect("wishes");
+    let before = peer.calls();
+    let step = zone
+        .converge(&wishes, Scope::Names([wish_name("n0"), wish_name("n1")].into()), mcdns_core::model::Timestamp(10))
+        .await;
+    assert!(matches!(step.error, Some(PublishError::Unavailable { .. })), "{step:?}");
+    assert!(peer.calls() - before < 6, "nothing is halved");
+}
+
+#[tokio::test]
+async fn a_culprit_that_was_found_is_tried_by_itself_and_holds_nothing_up() {
+    let peer = Peer::start(Manners { mute: true, ..Manners::default() }).await;
+    peer.poison("n1.example.com", true);
+    let publisher = publisher(&json!({"url": peer.url()}));
+    let both = batch(&["n0 60 A 192.0.2.1", "n1 60 A 192.0.2.2"]);
+    for _ in 0..2 {
+        assert_eq!(publisher.apply(&both).await.expect_err("an error").kind(), "unavailable");
+    }
+    let outcomes = publisher.apply(&both).await.expect("a report").outcomes;
+    let outcomes: Vec<bool> = outcomes.values().map(|outcome| matches!(outcome, Outcome::Done(_))).collect();
+    assert_eq!(outcomes, [true, false]);
+    let later = batch(&["n1 60 A 192.0.2.2", "n2 60 A 192.0.2.3"]);
+    let outcomes = publisher.apply(&later).await.expect("a report").outcomes;
+    assert!(matches!(outcomes[&wish_name("n1")], Outcome::Refused(_)), "{outcomes:?}");
+    assert!(matches!(outcomes[&wish_name("n2")], Outcome::Done(_)), "{outcomes:?}");
+    peer.poison("n1.example.com", false);
+    let outcomes = publisher.apply(&batch(&["n1 60 A 192.0.2.2"])).await.expect("a report").outcomes;
+    assert!(matches!(outcomes[&wish_name("n1")], Outcome::Done(_)), "{outcomes:?}");
+}
+
+fn wish_name(label: &str) -> OwnerName {
+    OwnerName::parse(&format!("{label}.example.com")).expect("a name")
+}
+
+#[tokio::test]
 async fn what_is_replaced_is_sent_as_the_peer_told_it() {
     let peer = Peer::start(Manners::default()).await;
     // Another spelling, and a mark of an older form.

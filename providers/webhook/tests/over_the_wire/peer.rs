@@ -65,6 +65,8 @@ struct Inner {
     changes: usize,
     faults: BTreeMap<usize, Fault>,
     poisoned: BTreeSet<String>,
+    /// Its back end is away: 500 without a word to every change.
+    away: bool,
     filter: Value,
     /// Bodies of the changes that were made.
     log: Vec<Value>,
@@ -102,6 +104,10 @@ impl Peer {
         } else {
             inner.poisoned.remove(name);
         }
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.lock().away = away;
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -176,6 +182,7 @@ impl Inner {
                 };
                 json(&endpoints.into_iter().map(|endpoint| self.adjusted(endpoint)).collect())
             }
+            ("POST", "/records") if self.away => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             ("POST", "/records") => match self.change(body, fault) {
                 Ok(()) => StatusCode::NO_CONTENT.into_response(),
                 Err(_) if self.manners.mute => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

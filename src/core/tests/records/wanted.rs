@@ -138,3 +138,62 @@ fn a_new_region_changes_the_whole_zone() {
     let changed = federation.engine.changed_names(&update);
     assert_eq!(changed.get(&name("example.com")), Some(&ChangedNames::All));
 }
+
+/// `owner: addresses` of the names that are not settled.
+fn unsettled(federation: &Federation) -> Vec<String> {
+    let names = wanted(federation).into_iter().filter(|wanted| wanted.unsettled.is_some());
+    let line = |wanted: WantedName| {
+        let same = federation.engine.wanted_name(&wanted.apex, &wanted.owner);
+        assert_eq!(same.as_ref(), Some(&wanted));
+        assert!(!federation.engine.is_empty_level(&wanted), "{}", wanted.owner);
+        let addresses: Vec<String> = wanted
+            .rrsets
+            .iter()
+            .filter(|rrset| rrset.record_type == mcdns_core::dns::RecordType::A)
+            .flat_map(|rrset| rrset.data().iter().map(|data| mcdns_core::dns::display_rdata(rrset.record_type, data)))
+            .collect();
+        format!("{}: {}", wanted.owner.to_string().replace(PREFIX, "P"), addresses.join(" "))
+    };
+    names.map(line).collect()
+}
+
+#[test]
+fn names_that_depend_on_a_host_name_without_an_answer_are_unsettled_until_there_is_one() {
+    let mut federation = federation("c1 us/us1: late.lb.test; c2 eu/eu1: 10.20.30.2; c3 ap/ap1: -");
+    let expected = ["P.example.com: 10.20.30.2", "P.us.example.com: ", "P.us1.us.example.com: "];
+    assert_eq!(unsettled(&federation), expected);
+    assert!(!federation.engine.knows_host_names());
+    let global = federation.engine.wanted_name(&name("example.com"), &name(&format!("{PREFIX}.example.com")));
+    let why = global.and_then(|global| global.unsettled).expect("a reason");
+    assert_eq!(why, "no resolver has answered for the load balancer late.lb.test yet");
+    // Said to have none: the answers stay the same, and publishers must hear of it.
+    let update = federation.observe(vec![resolves("late.lb.test", &[])]);
+    assert_eq!(unsettled(&federation), [""; 0]);
+    assert!(federation.engine.knows_host_names());
+    let changed = federation.engine.changed_names(&update);
+    let told: BTreeSet<OwnerName> =
+        ["", ".us", ".us1.us"].map(|level| name(&format!("{PREFIX}{level}.example.com"))).into();
+    let ChangedNames::Names(names) = &changed[&name("example.com")] else { unreachable!("no level changed") };
+    assert!(told.is_subset(names), "{names:?}");
+}
+
+#[test]
+fn a_record_without_any_address_but_with_an_unknown_host_name_has_all_its_names_unsettled() {
+    let federation = federation("c1 us/us1: late.lb.test; c2 eu/eu1: -").ingress_record(&["www.example.com"], 0);
+    let levels = ["", ".eu", ".eu1.eu", ".us", ".us1.us"];
+    let mut expected: Vec<String> = levels.iter().map(|level| format!("P{level}.example.com: ")).collect();
+    expected.push("www.example.com: ".to_owned());
+    let mut unsettled = unsettled(&federation);
+    unsettled.sort();
+    expected.sort();
+    assert_eq!(unsettled, expected);
+}
+
+#[test]
+fn a_cluster_that_is_meant_to_go_leaves_nothing_unsettled() {
+    let gone = federation("c1 !us/us1: late.lb.test; c2 eu/eu1: 10.20.30.2");
+    assert_eq!(unsettled(&gone), [""; 0]);
+    // The last one stays whatever becomes of it.
+    let last = federation("c1 !us/us1: late.lb.test");
+    assert_eq!(unsettled(&last).len(), 3);
+}
