@@ -268,8 +268,6 @@ impl PublishedZone {
             }
         }
         let wishes = self.wishes_of_zone(source).await?;
-        let is_there = |owner: &OwnerName| wishes.desired.contains_key(owner) || current.names.contains_key(owner);
-        self.quarantine.retain(|owner, _| is_there(owner));
         let plan = plan(self.publisher.name(), &self.apex, current, &wishes.desired, self.options);
         let mut guard = self.guard.clone();
         let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, &wishes, now);
@@ -307,8 +305,8 @@ impl PublishedZone {
         if plan.checksum != checksum {
             return Ok(None);
         }
-        for checksum in &released {
-            self.guard.release(checksum);
+        for checksum in released {
+            self.guard.use_up(checksum);
         }
         self.current = Some(self.publisher.read(&self.apex).await?.of(&self.apex));
         let names = plan.changes.iter().map(|change| change.owner().clone()).collect();
@@ -415,6 +413,11 @@ impl PublishedZone {
     async fn carry_out(&mut self, plan: Plan, scope: &Scope, now: Timestamp) -> Step {
         let changes: BTreeMap<OwnerName, Change> =
             plan.changes.iter().map(|change| (change.owner().clone(), change.clone())).collect();
+        // What stands as it should by now, is held, or is not ours to change, is not tried again.
+        let waits = |one: &Skipped| matches!(one.why, SkipReason::Quarantined(_));
+        let waiting: BTreeSet<&OwnerName> =
+            plan.skipped.iter().filter(|one| waits(one)).map(|one| &one.owner).collect();
+        self.quarantine.retain(|owner, _| !scope.has(owner) || changes.contains_key(owner) || waiting.contains(owner));
         let (publisher, leadership) = (self.publisher.clone(), self.leadership.clone());
         let applied = apply_changes(&*publisher, &self.apex, &self.manager, &leadership, plan.changes.clone()).await;
         for (owner, standing) in &applied.done {

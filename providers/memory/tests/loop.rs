@@ -206,6 +206,37 @@ async fn a_refused_name_is_quarantined_and_tried_again_after_a_minute_then_two()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_change_that_is_not_wanted_any_more_leaves_nothing_to_be_tried_again() {
+    let foreign: Rrset = wish(&apex(), "new 60 A 203.0.113.1").expect("a wish").rrsets.remove(0);
+    let put = |setup: &Setup| setup.store.put(&apex(), name("new.example.com"), RecordSet::of_rrset(&foreign));
+    let setup = Setup::new(&["www 60 A 192.0.2.1"]);
+    setup.until("in sync", |report| report.in_sync).await;
+    for label in ["www", "new"] {
+        setup.store.poison(&name(&format!("{label}.example.com")), Some("InvalidInput"));
+    }
+    setup.want(&["www 60 A 192.0.2.2", "new 60 A 192.0.2.3"], &["www", "new"]);
+    setup.until("quarantined", |report| report.quarantined.len() == 2).await;
+    // What stood there is wanted again, and somebody else takes the other name.
+    setup.want(&["www 60 A 192.0.2.1", "new 60 A 192.0.2.3"], &["www"]);
+    put(&setup);
+    setup.until("let go", |report| report.quarantined.len() == 1).await;
+    let (mut report, mut told) = (setup.handle.report(), 0);
+    let hour = tokio::time::sleep(Duration::from_hours(1));
+    tokio::pin!(hour);
+    loop {
+        tokio::select! {
+            () = &mut hour => break,
+            changed = report.changed() => {
+                changed.expect("the task runs");
+                told += 1;
+                assert!(told < 1000, "{:#?}", report.borrow());
+            }
+        }
+    }
+    assert!(report.borrow().quarantined.is_empty(), "{:#?}", report.borrow());
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_the_lock_nothing_is_written_and_with_it_the_zone_is_read_first() {
     let setup = Setup::new(&["www 60 A 192.0.2.1"]);
     setup.until("in sync", |report| report.in_sync).await;
@@ -306,6 +337,16 @@ async fn exactly_what_was_reviewed_is_applied() {
     assert_eq!(setup.addresses().len(), 10);
     assert!(matches!(setup.handle.apply_reviewed(&checksum, true).await, Reviewed::Applied(step) if step.done == 5));
     assert_eq!(setup.addresses().len(), 5);
+    // It has passed once: what comes back and is lost again is held, and the same checksum releases it no second time.
+    setup.want(&lines(&all), &["n0", "n1", "n2", "n3", "n4"]);
+    setup.until("back", |report| report.changes == 20).await;
+    setup.want(&lines(&rest), &["n0", "n1", "n2", "n3", "n4"]);
+    let report = setup.until("held", |report| !report.held.is_empty()).await;
+    assert_eq!(report.held[0].checksum, checksum);
+    setup.handle.release(&checksum);
+    let compared = report.comparisons;
+    setup.until("compared", |report| report.comparisons > compared).await;
+    assert_eq!(setup.addresses().len(), 10);
     setup.leading.send_replace(false);
     setup.until("not leading", |report| !report.leading).await;
     let failed = setup.handle.apply_reviewed(&checksum, true).await;
