@@ -3,7 +3,10 @@
 //! This is what a command holds. It starts one task for each zone of each publisher ([`start`]) and passes
 //! on what happens; it decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mcdns_core::{
     dns::OwnerName,
@@ -100,6 +103,15 @@ impl WantedSource for EngineSource {
         self.ask(|engine| {
             let known = engine.apexes().any(|known| known == apex);
             known.then(|| engine.wanted_name(apex, owner).filter(|wanted| self.keeps(engine, wanted)))
+        })?
+    }
+
+    fn wanted_of(&self, apex: &OwnerName, owners: &BTreeSet<OwnerName>) -> Option<Vec<WantedName>> {
+        self.ask(|engine| {
+            engine.apexes().any(|known| known == apex).then(|| {
+                let names = owners.iter().filter_map(|owner| engine.wanted_name(apex, owner));
+                names.filter(|wanted| self.keeps(engine, wanted)).collect()
+            })
         })?
     }
 }
