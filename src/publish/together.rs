@@ -27,6 +27,9 @@ pub struct Destination {
     pub publisher: Arc<dyn Publisher>,
     /// Apexes of the zones that go there.
     pub zones: Vec<OwnerName>,
+    /// Apexes of zones that other destinations publish to the same system, with the same settings: what is below one of
+    /// `zones` is left to them where it stands together with it.
+    pub beside: Vec<OwnerName>,
     /// Policy and adoption.
     pub options: PlanOptions,
     /// What becomes of empty levels there.
@@ -128,14 +131,15 @@ impl Publishing {
         timing: Timing,
     ) -> Self {
         let mut started = Vec::new();
-        for Destination { publisher, zones, options, empty_levels } in destinations {
+        for Destination { publisher, zones, beside, options, empty_levels } in destinations {
             let comparing = Arc::new(Semaphore::new(1));
             let source: Arc<dyn WantedSource> = Arc::new(EngineSource::new(engine.clone(), empty_levels));
-            for apex in zones {
+            for apex in &zones {
                 let (manager, leadership) = (manager.clone(), leadership.clone());
-                let zone = PublishedZone::new(publisher.clone(), manager, apex.clone(), options, guard, leadership);
+                let zone = PublishedZone::new(publisher.clone(), manager, apex.clone(), options, guard, leadership)
+                    .beside(zones.iter().chain(&beside));
                 let handle = start(zone, source.clone(), comparing.clone(), timing);
-                started.push((publisher.name().to_owned(), apex, handle));
+                started.push((publisher.name().to_owned(), apex.clone(), handle));
             }
         }
         Self { zones: started }

@@ -60,6 +60,8 @@ pub struct PublishedZone {
     publisher: Arc<dyn Publisher>,
     manager: ManagerId,
     apex: OwnerName,
+    /// Apexes below that are published to the same system.
+    below: Vec<OwnerName>,
     options: PlanOptions,
     leadership: Arc<dyn Leadership>,
     guard: Guard,
@@ -132,6 +134,7 @@ impl PublishedZone {
             publisher,
             manager,
             apex,
+            below: Vec::new(),
             options,
             leadership,
             guard: Guard::new(guard),
@@ -143,6 +146,13 @@ impl PublishedZone {
             causes: BTreeMap::new(),
             last,
         }
+    }
+
+    /// The same beside these zones of the same system: what is below its apex and stands together with it is theirs.
+    #[must_use]
+    pub fn beside<'a>(self, zones: impl IntoIterator<Item = &'a OwnerName>) -> Self {
+        let below = zones.into_iter().filter(|zone| zone.is_below(&self.apex)).cloned().collect();
+        Self { below, ..self }
     }
 
     /// Apex of the zone.

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, future::Future};
 use mcdns_core::{dns::OwnerName, model::Timestamp, plan::CurrentZone};
 
 use super::{PublishedZone, Scope, Step, WantedSource, failed};
-use crate::{PublishError, ReadName};
+use crate::{PublishError, Publisher, ReadName};
 
 /// More names than this are not read one by one: the zone is read instead.
 const READ_SINGLY: usize = 16;
@@ -42,8 +42,8 @@ impl PublishedZone {
     /// only that counts which was begun last.
     pub fn begin_reading(&mut self) -> impl Future<Output = Result<CurrentZone, PublishError>> + Send + 'static {
         self.since.clear();
-        let (publisher, apex) = (self.publisher.clone(), self.apex.clone());
-        async move { publisher.read(&apex).await }
+        let (publisher, apex, below) = (self.publisher.clone(), self.apex.clone(), self.below.clone());
+        async move { read_own(&*publisher, &apex, &below).await }
     }
 
     /// Brings the whole zone to what is wanted now, from the reading that was begun last.
@@ -58,7 +58,7 @@ impl PublishedZone {
             return failed(PublishError::NotLeader, Scope::Zone);
         }
         let mut read = match reading {
-            Ok(reading) => self.own(reading),
+            Ok(reading) => reading,
             Err(error) => return failed(error, Scope::Zone),
         };
         if let Some(mut known) = self.current.take() {
@@ -87,7 +87,12 @@ impl PublishedZone {
         if doubtful.len() > READ_SINGLY {
             return self.read_anew().await;
         }
+        let others = others(&*self.publisher, &self.apex, &self.below).await?;
         for owner in doubtful {
+            if is_theirs(&others, &owner) {
+                self.doubtful.remove(&owner);
+                continue;
+            }
             let (ReadName::Standing(standing), Some(current)) =
                 (self.publisher.read_name(&self.apex, &owner).await?, &mut self.current)
             else {
@@ -111,11 +116,41 @@ impl PublishedZone {
 
     /// The zone as it stands now.
     pub(super) async fn read_zone(&self) -> Result<CurrentZone, PublishError> {
-        Ok(self.own(self.publisher.read(&self.apex).await?))
+        read_own(&*self.publisher, &self.apex, &self.below).await
     }
+}
 
-    /// What of a reading is this zone's.
-    fn own(&self, reading: CurrentZone) -> CurrentZone {
-        reading.of(&self.apex)
+/// What of a zone is its own.
+async fn read_own(
+    publisher: &dyn Publisher,
+    apex: &OwnerName,
+    below: &[OwnerName],
+) -> Result<CurrentZone, PublishError> {
+    let mut read = publisher.read(apex).await?.of(apex);
+    let others = others(publisher, apex, below).await?;
+    if !others.is_empty() {
+        read.names.retain(|owner, _| !is_theirs(&others, owner));
+        read.unreadable.retain(|owner, _| !is_theirs(&others, owner));
     }
+    Ok(read)
+}
+
+/// The zones below that stand together with this one.
+pub(super) async fn others<'a>(
+    publisher: &dyn Publisher,
+    apex: &OwnerName,
+    below: &'a [OwnerName],
+) -> Result<Vec<&'a OwnerName>, PublishError> {
+    let mut others = Vec::new();
+    for child in below {
+        if publisher.holds_together(apex, child).await? {
+            others.push(child);
+        }
+    }
+    Ok(others)
+}
+
+/// True if a name is one of these zones'.
+pub(super) fn is_theirs(others: &[&OwnerName], owner: &OwnerName) -> bool {
+    others.iter().any(|zone| owner.is_at_or_below(zone))
 }

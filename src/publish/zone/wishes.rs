@@ -10,7 +10,10 @@ use mcdns_core::{
     plan::{Desired, WantedName},
 };
 
-use super::PublishedZone;
+use super::{
+    PublishedZone,
+    reading::{is_theirs, others},
+};
 use crate::PublishError;
 
 /// What a zone of a publisher should hold, asked each time anew.
@@ -66,7 +69,8 @@ impl PublishedZone {
     /// What is wanted in the publisher's form.
     async fn translated(&self, wanted: Vec<WantedName>) -> Result<BTreeMap<OwnerName, Desired>, PublishError> {
         let (mut desired, mut fitting) = (BTreeMap::new(), Vec::with_capacity(wanted.len()));
-        for wanted in wanted {
+        let others = others(&*self.publisher, &self.apex, &self.below).await?;
+        for wanted in wanted.into_iter().filter(|wanted| !is_theirs(&others, &wanted.owner)) {
             let owner = wanted.owner.clone();
             match self.publisher.capabilities().fit(wanted) {
                 Ok(fitted) => fitting.extend(fitted),
