@@ -85,6 +85,8 @@ pub fn start(
         stale: true,
         reading: None,
         read: None,
+        offer: None,
+        is_compared: false,
         rounds: 0,
     };
     let span = tracing::debug_span!("publish", publisher = driver.zone.publisher().name(), zone = %driver.zone.apex());
@@ -112,6 +114,10 @@ struct Driver {
     reading: Option<BoxFuture<'static, Reading>>,
     /// What was read and not looked at yet.
     read: Option<Result<CurrentZone, PublishError>>,
+    /// The checksum that stands as let pass.
+    offer: Option<String>,
+    /// The zone was compared since this program writes.
+    is_compared: bool,
     rounds: u64,
 }
 
@@ -143,6 +149,11 @@ impl Driver {
             if leads != led {
                 led = leads;
                 self.read_anew();
+                self.is_compared = false;
+                if let Some(checksum) = &self.offer {
+                    // Another may use it meanwhile.
+                    self.zone.withdraw(checksum);
+                }
                 (self.failures, self.unsure, self.not_before) = (0, 0, None);
                 drift = None;
                 self.told.send_modify(|report| report.leading = leads);
@@ -204,11 +215,12 @@ impl Driver {
 
     /// Answers those who ask for plans.
     async fn answer(&mut self, leads: bool) {
-        let (previews, reviews, releases) = {
+        let (previews, reviews, releases, offer) = {
             let mut pending = self.inbox.lock();
-            let Pending { previews, reviews, releases, .. } = &mut *pending;
-            (std::mem::take(previews), std::mem::take(reviews), std::mem::take(releases))
+            let Pending { previews, reviews, releases, offer, .. } = &mut *pending;
+            (std::mem::take(previews), std::mem::take(reviews), std::mem::take(releases), offer.clone())
         };
+        self.take_offer(offer);
         for checksum in releases {
             self.zone.release(&checksum);
         }
@@ -235,6 +247,19 @@ impl Driver {
             };
             let _ = asker.send(answer);
         }
+    }
+
+    /// Notes what stands as let pass.
+    fn take_offer(&mut self, offer: Option<String>) {
+        if offer == self.offer {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut self.offer, offer) {
+            self.zone.withdraw(&before);
+        }
+        let Some(checksum) = self.offer.as_deref().filter(|_| self.is_compared) else { return };
+        self.zone.release(checksum);
+        self.stale |= self.zone.last_plan().held.iter().any(|held| held.checksum == *checksum);
     }
 
     /// Does what is due for single names, and begins a comparison if one is.
@@ -286,8 +311,16 @@ impl Driver {
     async fn compare(&mut self, read: Result<CurrentZone, PublishError>) {
         // Whatever is asked for by now is part of it.
         self.take_names();
+        let offer = self.offer.clone().filter(|_| !self.is_compared);
+        if let Some(checksum) = &offer {
+            self.zone.release(checksum);
+        }
         let step = self.zone.compare(&*self.source, read, self.now()).await;
+        if let Some(checksum) = &offer {
+            self.zone.withdraw(checksum);
+        }
         if step.error.is_none() {
+            self.is_compared = true;
             self.rounds += 1;
             self.next_comparison = Some(Instant::now() + self.jittered());
             self.told.send_modify(|report| report.comparisons += 1);

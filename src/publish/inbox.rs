@@ -58,6 +58,8 @@ pub(crate) struct Pending {
     pub(crate) again: BTreeMap<OwnerName, &'static str>,
     /// Checksums that pass, once.
     pub(crate) releases: Vec<String>,
+    /// The checksum that stands as let pass; it stays here.
+    pub(crate) offer: Option<String>,
     /// Those who ask for plans.
     pub(crate) previews: Vec<oneshot::Sender<Result<Plan, PublishError>>>,
     /// Those who ask for a plan to be applied: its checksum, and whether what is held is meant too.
@@ -86,6 +88,14 @@ impl ZoneHandle {
             pending.releases.push(checksum.to_owned());
             pending.zone = true;
         });
+    }
+
+    /// The checksum that a person lets pass stands somewhere and is this now.
+    ///
+    /// One that is new counts until it was used. One that was there before this program wrote may be as old as it likes, and
+    /// another may have used it: it counts for the first comparison alone.
+    pub fn offer(&self, checksum: Option<&str>) {
+        self.inbox.fill(|pending| pending.offer = checksum.map(ToOwned::to_owned));
     }
 
     /// The plan from a new reading; nothing is changed. Any replica can tell.

@@ -62,7 +62,8 @@ pub trait Publisher: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(true)))
     }
 
-    /// The whole zone, with whose everything is.
+    /// The whole zone, with whose everything is. Names of it may be read and changed while this goes on; what was, and is
+    /// not too much, is read by itself afterwards.
     fn read<'a>(&'a self, apex: &'a OwnerName) -> BoxFuture<'a, Result<CurrentZone, PublishError>>;
 
     /// One name, where that costs about one call whatever the size of the zone.

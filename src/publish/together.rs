@@ -190,15 +190,11 @@ impl Publishing {
         last
     }
 
-    /// Lets what is held with this checksum pass: the value of the annotation
-    /// [`RELEASE_ANNOTATION`](mcdns_core::records::RELEASE_ANNOTATION) of the zone's Domain. One that is not held, or
-    /// was used, does nothing.
-    pub fn release(&self, apex: &OwnerName, checksum: &str) {
-        for (_, _, handle) in self.zones.iter().filter(|(_, zone, _)| zone == apex) {
-            let held = handle.report().borrow().held.iter().any(|held| held.checksum == checksum);
-            if held {
-                handle.release(checksum);
-            }
+    /// The annotations [`RELEASE_ANNOTATION`](mcdns_core::records::RELEASE_ANNOTATION) of Domains as they are now, by apex: what
+    /// is held with such a checksum passes, once. See [`ZoneHandle::offer`].
+    pub fn offer(&self, checksums: &BTreeMap<OwnerName, &str>) {
+        for (_, apex, handle) in &self.zones {
+            handle.offer(checksums.get(apex).copied());
         }
     }
 
@@ -255,5 +251,29 @@ fn cause(update: &Update) -> Arc<str> {
         },
         Some(Scope::World) => "addresses of host names".into(),
         None => "time passed, or settings changed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use mcdns_core::records::Options;
+
+    use super::*;
+
+    #[test]
+    fn many_names_are_asked_for_under_one_lock() {
+        let (locked, engine) = (Arc::new(Mutex::new(0)), Engine::new(Options::default()));
+        let count = locked.clone();
+        let with: WithEngine = Arc::new(move |ask| {
+            *count.lock().expect("whole") += 1;
+            ask(&engine);
+        });
+        let source = EngineSource::new(with, EmptyLevels::Climb);
+        let name = |text: &str| OwnerName::parse(text).expect("a name");
+        let names = ["a.example.com", "b.example.com", "c.example.com"].map(name).into();
+        assert_eq!(source.wanted_of(&name("example.com"), &names), None, "there is no such zone");
+        assert_eq!(*locked.lock().expect("whole"), 1);
     }
 }

@@ -200,6 +200,11 @@ impl PublishedZone {
         self.guard.release(checksum);
     }
 
+    /// Takes back a release that was not used.
+    pub fn withdraw(&mut self, checksum: &str) {
+        self.guard.withdraw(checksum);
+    }
+
     /// Notes what made names change, so that the guard counts by cause. What is held stays with the cause that it is held
     /// for, or a loss would fall apart into some that pass.
     pub fn note_causes(&mut self, causes: impl IntoIterator<Item = (OwnerName, Arc<str>)>) {

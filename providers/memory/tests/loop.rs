@@ -559,3 +559,36 @@ async fn a_change_that_comes_to_nothing_without_a_word_is_tried_ever_less_often_
     setup.until("in sync", |report| report.in_sync).await;
     assert_eq!(began.elapsed().as_secs(), 75 + 120);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_came_while_nobody_wrote_counts_for_the_first_comparison_alone() {
+    let (all, rest) = (ten(0), ten(5));
+    let setup = Setup::new(&lines(&all));
+    setup.until("in sync", |report| report.in_sync).await;
+    setup.want(&lines(&rest), &["n0", "n1", "n2", "n3", "n4"]);
+    let report = setup.until("held", |report| !report.held.is_empty()).await;
+    let checksum = report.held[0].checksum.clone();
+    setup.leading.send_replace(false);
+    setup.until("not leading", |report| !report.leading).await;
+    setup.handle.offer(Some(&checksum));
+    setup.leading.send_replace(true);
+    setup.until("in sync", |report| report.in_sync).await;
+    assert_eq!(setup.addresses().len(), 5);
+    setup.leading.send_replace(false);
+    setup.until("not leading", |report| !report.leading).await;
+
+    // Nobody took it away, and the next program does not know that it was used.
+    let next = Setup::on(setup.store.clone(), &lines(&all));
+    next.handle.offer(Some(&checksum));
+    next.until("in sync", |report| report.in_sync).await;
+    next.want(&lines(&rest), &["n0", "n1", "n2", "n3", "n4"]);
+    next.until("held", |report| report.held.iter().any(|held| held.checksum == checksum)).await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(next.addresses().len(), 10);
+    next.handle.offer(None);
+    next.handle.offer(Some("ffff"));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    next.handle.offer(Some(&checksum));
+    next.until("in sync", |report| report.in_sync).await;
+    assert_eq!(next.addresses().len(), 5);
+}

@@ -78,6 +78,11 @@ impl Guard {
         }
     }
 
+    /// Takes back a release that was not used.
+    pub fn withdraw(&mut self, checksum: &str) {
+        self.released.remove(checksum);
+    }
+
     /// What is held with this checksum passes now, without being checked: the same checksum releases nothing any more.
     pub fn use_up(&mut self, checksum: String) {
         self.released.remove(&checksum);
