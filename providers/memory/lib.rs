@@ -37,6 +37,8 @@ struct Inner {
     faults: BTreeMap<usize, Fault>,
     /// Names whose change the system refuses, with its words.
     poisoned: BTreeMap<OwnerName, String>,
+    /// Names whose change comes to nothing, with nothing said against it.
+    ignored: BTreeSet<OwnerName>,
 }
 
 /// The publisher.
@@ -98,6 +100,16 @@ impl Store {
             Some(words) => inner.poisoned.insert(owner.clone(), words.to_owned()),
             None => inner.poisoned.remove(owner),
         };
+    }
+
+    /// Changes of this name come to nothing, and nothing is said against them; false ends it.
+    pub fn ignore(&self, owner: &OwnerName, ignored: bool) {
+        let mut inner = self.lock();
+        if ignored {
+            inner.ignored.insert(owner.clone());
+        } else {
+            inner.ignored.remove(owner);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -164,6 +176,11 @@ impl Memory {
         let mut report = ApplyReport::default();
         inner.writes += 1;
         for change in &batch.changes[..most] {
+            if inner.ignored.contains(change.owner()) {
+                let outcome = Outcome::Unknown("the comparison did not hold".to_owned());
+                report.outcomes.insert(change.owner().clone(), outcome);
+                continue;
+            }
             let zone = inner.zone(&batch.apex)?;
             let outcome = self.change(&batch.apex, zone, change);
             report.outcomes.insert(change.owner().clone(), outcome);

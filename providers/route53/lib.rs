@@ -11,6 +11,7 @@
 //! * `batch`, `verdict`: what goes into a request, and what comes back when it is refused.
 //! * `access`, `client`, `limiter`, `trouble`: accounts, calls, how often, and what goes wrong.
 //! * `zones`, `reading`: which hosted zone, and what stands in it.
+//! * `verify`: when a change is in force.
 //!
 //! Invariants:
 //! * A name and its ownership records are in one request, DELETE of what was read and CREATE of what is wanted, so that
@@ -31,12 +32,13 @@ mod settings;
 mod translate;
 mod trouble;
 mod verdict;
+mod verify;
 mod wire;
 mod zones;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -50,8 +52,6 @@ use mcdns_publish::{
     ApplyReport, Batch, Capabilities, Outcome, PublishError, Publisher, ReadName, Unpublishable,
     ownership::{KNOWN_TYPES, TxtRegistry},
 };
-use tokio::time::sleep;
-use tracing::debug;
 
 use self::{
     batch::{Known, Limits, Part, Spelled, changes, pack},
@@ -70,13 +70,6 @@ const MAX_GROUPS: usize = 10_000;
 const ZONES_ANEW: Duration = Duration::from_secs(30);
 /// How often something else may stand at a name than was read, before it counts as refused.
 const MAX_OUTDATED: u32 = 3;
-/// First wait for a change to be in force, then twice as long each time.
-const FIRST_POLL: Duration = Duration::from_secs(1);
-/// Longest wait between two looks at a change.
-const LAST_POLL: Duration = Duration::from_secs(10);
-/// How long a change may take. AWS says 60 seconds as a rule.
-const MAX_PENDING: Duration = Duration::from_mins(5);
-
 /// The publisher.
 struct Route53 {
     name: String,
@@ -86,6 +79,8 @@ struct Route53 {
     registry: TxtRegistry,
     account: Arc<Account>,
     seen: Mutex<BTreeMap<OwnerName, Seen>>,
+    /// That changes cannot be followed was told.
+    told: AtomicBool,
 }
 
 /// What is kept of a zone beside what the loop keeps.
@@ -118,7 +113,16 @@ pub fn publisher(
     let limits = Limits { records: settings.batch_records, characters: settings.batch_characters };
     let account = Account::of(&settings);
     let name = name.to_owned();
-    Ok(Arc::new(Route53 { name, capabilities, settings, limits, registry, account, seen: Mutex::default() }))
+    Ok(Arc::new(Route53 {
+        name,
+        capabilities,
+        settings,
+        limits,
+        registry,
+        account,
+        seen: Mutex::default(),
+        told: AtomicBool::default(),
+    }))
 }
 
 impl Publisher for Route53 {
@@ -145,6 +149,22 @@ impl Publisher for Route53 {
             let tagged = eligible.iter().filter(|zone| zones::tagged(&self.settings, &tags, zone));
             let names: BTreeSet<OwnerName> = tagged.map(|zone| zone.name.clone()).collect();
             Ok(names.into_iter().collect())
+        })
+    }
+
+    fn holds_together<'a>(
+        &'a self,
+        apex: &'a OwnerName,
+        child: &'a OwnerName,
+    ) -> BoxFuture<'a, Result<bool, PublishError>> {
+        Box::pin(async move {
+            let zone = self.zone(apex, Duration::MAX).await?;
+            match self.zone(child, Duration::MAX).await {
+                Ok(other) => Ok(other.id == zone.id),
+                // It has zones of its own, and which is meant is for a person to say.
+                Err(PublishError::NoZone { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
         })
     }
 
@@ -194,28 +214,7 @@ impl Publisher for Route53 {
     }
 
     fn verify<'a>(&'a self, apex: &'a OwnerName, receipt: &'a str) -> BoxFuture<'a, Result<(), PublishError>> {
-        Box::pin(async move {
-            let (mut waited, mut wait) = (Duration::ZERO, FIRST_POLL);
-            for change in receipt.split(' ') {
-                loop {
-                    match self.account.in_sync(change).await {
-                        Ok(true) => break,
-                        Ok(false) => {}
-                        // Whether it is in force can wait.
-                        Err(Trouble::Throttled(words)) => debug!(zone = %apex, words, "polls are throttled"),
-                        Err(trouble) => return Err(trouble.for_loop(apex)),
-                    }
-                    if waited >= MAX_PENDING {
-                        let words = format!("change {change} is PENDING for {} s", waited.as_secs());
-                        return Err(PublishError::Unavailable { words });
-                    }
-                    sleep(wait).await;
-                    waited += wait;
-                    wait = (wait * 2).min(LAST_POLL);
-                }
-            }
-            Ok(())
-        })
+        Box::pin(self.wait_in_sync(apex, receipt))
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn destinations(settings: &PublishSettings, empty_levels: EmptyLevels
             Ok(publisher) => destinations.push(Destination {
                 publisher,
                 zones: one.zones.clone(),
+                beside: beside(&settings.to, index),
                 options: one.options,
                 empty_levels: one.empty_levels.unwrap_or(empty_levels),
             }),
@@ -60,11 +61,17 @@ fn publisher(settings: &DestinationSettings, manager: &ManagerId) -> Result<Arc<
     }
 }
 
-/// Why two entries cannot both be: each would take what the other publishes for what is no longer wanted, because the manager
-/// is the same.
-fn overlap(before: &DestinationSettings, one: &DestinationSettings) -> Option<String> {
+/// Zones of other entries that go to the same place as those of this one.
+fn beside(entries: &[DestinationSettings], index: usize) -> Vec<OwnerName> {
+    let one = &entries[index];
+    let others = entries.iter().enumerate().filter(|(other, entry)| *other != index && is_same_place(entry, one));
+    others.flat_map(|(_, entry)| entry.zones.iter().cloned()).collect()
+}
+
+/// True if what both publish stands in one system.
+fn is_same_place(before: &DestinationSettings, one: &DestinationSettings) -> bool {
     let (theirs, ours) = (&before.provider, &one.provider);
-    let same_place = match (theirs.word, ours.word) {
+    match (theirs.word, ours.word) {
         // Each of these has a store to itself.
         ("memory", _) => false,
         // The keys of a child zone stand below those of its parent.
@@ -72,8 +79,14 @@ fn overlap(before: &DestinationSettings, one: &DestinationSettings) -> Option<St
             ["endpoints", "prefix", "configFile"].iter().all(|key| theirs.value[key] == ours.value[key])
         }
         (theirs_word, word) => theirs_word == word && theirs.value == ours.value,
-    };
-    let within = |a: &OwnerName, b: &OwnerName| if ours.word == "etcd" { a.is_at_or_below(b) } else { a == b };
+    }
+}
+
+/// Why two entries cannot both be: each would take what the other publishes for what is no longer wanted, because the manager
+/// is the same.
+fn overlap(before: &DestinationSettings, one: &DestinationSettings) -> Option<String> {
+    let same_place = is_same_place(before, one);
+    let within = |a: &OwnerName, b: &OwnerName| if one.provider.word == "etcd" { a.is_at_or_below(b) } else { a == b };
     let mut pairs = before.zones.iter().flat_map(|theirs| one.zones.iter().map(move |ours| (theirs, ours)));
     let (a, b) = pairs.find(|(a, b)| same_place && (within(a, b) || within(b, a)))?;
     Some(format!("{b} goes to the same place as {a} of `{}`; put both into one entry", before.name))
@@ -119,6 +132,28 @@ mod tests {
         #[case] second: &str,
         #[case] refused: bool,
     ) {
+        let (destinations, findings) = resolved(first, second);
+        let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert_eq!((destinations.len(), findings.len()), (2 - usize::from(refused), usize::from(refused)), "{told:?}");
+        assert!(told.iter().all(|told| told.contains("put both into one entry")), "{told:?}");
+    }
+
+    #[rstest]
+    #[case::one_account("route53: {}", "route53: {}", 1)]
+    #[case::two_accounts("route53: {}", "route53: {profile: other}", 0)]
+    #[case::two_stores("memory: {}", "memory: {}", 0)]
+    fn an_entry_knows_the_zones_of_others_in_the_same_place(
+        #[case] first: &str,
+        #[case] second: &str,
+        #[case] known: usize,
+    ) {
+        let (first, second) = (format!("zones: [a.example], {first}"), format!("zones: [b.a.example], {second}"));
+        let (destinations, findings) = resolved(&first, &second);
+        assert!(findings.is_empty(), "{findings:?}");
+        assert_eq!(destinations.iter().map(|one| one.beside.len()).collect::<Vec<_>>(), [known, known]);
+    }
+
+    fn resolved(first: &str, second: &str) -> (Vec<Destination>, Vec<Finding>) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("settings.yaml");
         let text = format!(
@@ -126,9 +161,6 @@ mod tests {
         );
         std::fs::write(&file, text).expect("written");
         let settings = Settings::resolve(Some(&file), std::iter::empty(), &Flags::default()).expect("settings");
-        let (destinations, findings) = destinations(&settings.publish.value, settings.empty_levels.value);
-        let told: Vec<&str> = findings.iter().map(|finding| finding.message.as_str()).collect();
-        assert_eq!((destinations.len(), findings.len()), (2 - usize::from(refused), usize::from(refused)), "{told:?}");
-        assert!(told.iter().all(|told| told.contains("put both into one entry")), "{told:?}");
+        destinations(&settings.publish.value, settings.empty_levels.value)
     }
 }

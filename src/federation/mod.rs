@@ -11,6 +11,7 @@
 //! Answers come first: nothing here waits for a disk before the new snapshot is served, but for a reservation of
 //! serials once in a thousand changes.
 
+mod publishers;
 mod shared;
 
 use std::{
@@ -25,13 +26,14 @@ use mcdns_core::{
     answer::{AuthoritativeZone, OtherZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
-    model::{ClusterName, DomainFact, Fact, Object, ObjectKey, Observation, Timestamp},
+    model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_publish::Publishing;
 use mcdns_serve::SnapshotStore;
 use mcdns_state::{Chain, Change, History, HistoryLimits, Published as Recorded, Recovered, Serials, StateDirectory};
 
+use publishers::Releases;
 use shared::Shared;
 
 /// Note under which the state directory keeps what [`Engine::memory`] gives.
@@ -67,6 +69,8 @@ pub struct Federation {
     other_zones: Vec<Arc<dyn OtherZone>>,
     /// Who takes the records to other systems.
     publishing: Option<Arc<Publishing>>,
+    /// What they were let pass.
+    releases: Releases,
 }
 
 impl Federation {
@@ -89,6 +93,7 @@ impl Federation {
             shared: None,
             other_zones: Vec::new(),
             publishing: None,
+            releases: Releases::new(),
         }
     }
 
@@ -225,30 +230,6 @@ impl Federation {
         self.store.store(self.other_zones.iter().fold(self.engine.snapshot().clone(), with));
     }
 
-    /// From now on these publishers are told what changes.
-    pub fn set_publishing(&mut self, publishing: Arc<Publishing>) {
-        self.publishing = Some(publishing);
-    }
-
-    /// The publishers that are told, once they run.
-    pub fn publishing(&self) -> Option<&Publishing> {
-        self.publishing.as_deref()
-    }
-
-    /// Tells publishers what changed, and what a person lets pass.
-    fn tell_publishers(&self, update: &Update) {
-        let Some(publishing) = &self.publishing else { return };
-        publishing.observed(&self.engine, update);
-        let facts = update.accepted.iter().filter_map(|one| Some((&one.key.name, &one.object.as_ref()?.fact)));
-        for (name, fact) in facts {
-            if let Fact::Domain(DomainFact { release: Some(release), .. }) = fact
-                && let Some(apex) = self.engine.apex_of(name)
-            {
-                publishing.release(apex, release);
-            }
-        }
-    }
-
     /// True if what is served lacks more than the next patch, because an error kept the one before from being served.
     fn lags(&self) -> bool {
         self.store.load().generation() != self.engine.snapshot().generation()
@@ -272,11 +253,16 @@ impl Federation {
             let served = served.zones().filter_map(Zone::authoritative).map(|zone| zone.apex());
             removed.extend(served.filter(|apex| next.zone(apex).is_none()).cloned());
         }
-        self.set_serials(&mut update, &zones, &changed)?;
-        self.record_differences(&update, &zones, &removed, lag);
-        self.note_generations(&mut update, &zones, &removed, lag)?;
-        self.serve();
+        let numbered = self.set_serials(&mut update, &zones, &changed).and_then(|()| {
+            self.record_differences(&update, &zones, &removed, lag);
+            self.note_generations(&mut update, &zones, &removed, lag)
+        });
+        if numbered.is_ok() {
+            self.serve();
+        }
+        // Publishers have no serials, and the next update says nothing of these names.
         self.tell_publishers(&update);
+        numbered?;
         let reason = update.reason();
         if self.recording {
             self.record(&update, &reason);

@@ -27,8 +27,8 @@ pub struct Applied {
     pub done: BTreeMap<OwnerName, Option<Standing>>,
     /// Refused, in the system's own words.
     pub refused: BTreeMap<OwnerName, String>,
-    /// Perhaps made: to be read again.
-    pub unknown: BTreeSet<OwnerName>,
+    /// Perhaps made: to be read again; in the system's own words.
+    pub unknown: BTreeMap<OwnerName, String>,
     /// Not tried, because of `error`.
     pub left: BTreeSet<OwnerName>,
     /// What ended it early.
@@ -76,8 +76,11 @@ pub async fn apply_changes(
                             applied.left.insert(owner);
                             applied.error = Some(error);
                         }
-                        Some(Outcome::Unknown(_)) | None => {
-                            applied.unknown.insert(owner);
+                        Some(Outcome::Unknown(words)) => {
+                            applied.unknown.insert(owner, words);
+                        }
+                        None => {
+                            applied.unknown.insert(owner, "nothing was said of it".to_owned());
                         }
                     }
                 }
@@ -93,13 +96,14 @@ pub async fn apply_changes(
             }
             Err(PublishError::Conflict { words }) => {
                 // Others of the plan may still fit; these are read again.
-                applied.unknown.extend(batch.changes.iter().map(|change| change.owner().clone()));
+                applied.unknown.extend(batch.changes.iter().map(|change| (change.owner().clone(), words.clone())));
                 applied.error.get_or_insert(PublishError::Conflict { words });
             }
             Err(error) => {
                 let names = batch.changes.iter().map(|change| change.owner().clone());
                 if error.leaves_doubt() {
-                    applied.unknown.extend(names);
+                    let words = error.to_string();
+                    applied.unknown.extend(names.map(|name| (name, words.clone())));
                 } else {
                     applied.left.extend(names);
                 }

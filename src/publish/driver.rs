@@ -8,30 +8,28 @@
 //! ```
 //!
 //! Names that change while a step runs are gathered and looked at in the next, as they are then: newest wins. An error
-//! makes the task wait and never ends it. Comparisons of whole zones of one publisher run one after the other.
+//! makes the task wait and never ends it. Zones of one publisher are read one after the other, and while one is read the
+//! names that change in it are published: a reading of 10,000 names takes long enough to be noticed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
+    collections::{BTreeSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
-use futures::StreamExt;
-use mcdns_core::{
-    dns::OwnerName,
-    model::Timestamp,
-    plan::{Plan, WantedName},
-    records::ChangedNames,
-};
+use futures::{StreamExt, future::BoxFuture};
+use mcdns_core::{dns::OwnerName, model::Timestamp, plan::CurrentZone};
 use tokio::{
-    sync::{Notify, Semaphore, oneshot, watch},
-    task::JoinHandle,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::Instant,
 };
 use tracing::{Instrument, info, warn};
 
-use crate::{Drift, PublishError, PublishedZone, Publisher, Retry, Scope, Step, WantedSource, ZoneReport};
+use crate::{
+    Drift, PublishError, PublishedZone, Publisher, Retry, Reviewed, Scope, Step, WantedSource, ZoneHandle, ZoneReport,
+    inbox::{Ends, Inbox, Informed, Pending},
+};
 
 /// How often and how patiently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,44 +44,6 @@ pub struct Timing {
     pub last_wait: Duration,
 }
 
-/// What became of a reviewed plan.
-#[derive(Debug, Clone)]
-pub enum Reviewed {
-    /// Applied; what remains, if anything, is in the step.
-    Applied(Step),
-    /// The plan is another by now; nothing was changed.
-    Outdated,
-    /// The zone could not be read, or this program does not write it.
-    Failed(PublishError),
-}
-
-/// The way to a zone's task. The task ends when the last handle is gone.
-#[derive(Debug, Clone)]
-pub struct ZoneHandle {
-    inbox: Arc<Inbox>,
-    report: watch::Receiver<ZoneReport>,
-    _task: Arc<Ends>,
-}
-
-/// Ends the task with the last handle.
-#[derive(Debug)]
-struct Ends(JoinHandle<()>);
-
-#[derive(Debug, Default)]
-struct Inbox {
-    pending: Mutex<Pending>,
-    filled: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Pending {
-    zone: bool,
-    names: BTreeMap<OwnerName, Arc<str>>,
-    releases: Vec<String>,
-    previews: Vec<oneshot::Sender<Result<Plan, PublishError>>>,
-    reviews: Vec<(String, bool, oneshot::Sender<Reviewed>)>,
-}
-
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -95,7 +55,12 @@ impl Default for Timing {
     }
 }
 
-/// Starts the task of a zone. `comparing` has one permit for each comparison that may run at a time in the publisher.
+/// Why a name is looked at again.
+const RETRY: &str = "a refused change is tried again";
+/// Why a name is looked at that a watch told of.
+const DRIFT: &str = "somebody else changed it";
+
+/// Starts the task of a zone. `comparing` has one permit for each zone that may be read at a time in the publisher.
 pub fn start(
     zone: PublishedZone,
     source: Arc<dyn WantedSource>,
@@ -114,68 +79,19 @@ pub fn start(
         told,
         began: Instant::now(),
         failures: 0,
+        unsure: 0,
         not_before: None,
         next_comparison: None,
         stale: true,
+        reading: None,
+        read: None,
+        offer: None,
+        is_compared: false,
         rounds: 0,
     };
     let span = tracing::debug_span!("publish", publisher = driver.zone.publisher().name(), zone = %driver.zone.apex());
     let task = tokio::spawn(driver.run().instrument(span));
     ZoneHandle { inbox, report, _task: Arc::new(Ends(task)) }
-}
-
-impl ZoneHandle {
-    /// These names may be wanted otherwise; with what made them so, in words that stay the same for one cause.
-    pub fn changed(&self, names: &ChangedNames, cause: &Arc<str>) {
-        self.inbox.fill(|pending| match names {
-            ChangedNames::All => pending.zone = true,
-            ChangedNames::Names(names) => {
-                pending.names.extend(names.iter().map(|name| (name.clone(), cause.clone())));
-            }
-        });
-    }
-
-    /// Compares the whole zone soon.
-    pub fn compare(&self) {
-        self.inbox.fill(|pending| pending.zone = true);
-    }
-
-    /// Lets what is held with this checksum pass, once.
-    pub fn release(&self, checksum: &str) {
-        self.inbox.fill(|pending| {
-            pending.releases.push(checksum.to_owned());
-            pending.zone = true;
-        });
-    }
-
-    /// The plan from a new reading; nothing is changed. Any replica can tell.
-    ///
-    /// # Errors
-    ///
-    /// The zone cannot be read.
-    pub async fn preview(&self) -> Result<Plan, PublishError> {
-        let (sender, answer) = oneshot::channel();
-        self.inbox.fill(|pending| pending.previews.push(sender));
-        answer.await.unwrap_or(Err(PublishError::Unavailable { words: "the task has ended".to_owned() }))
-    }
-
-    /// Applies exactly the plan with this checksum, with `force` what is held too.
-    pub async fn apply_reviewed(&self, checksum: &str, force: bool) -> Reviewed {
-        let (sender, answer) = oneshot::channel();
-        self.inbox.fill(|pending| pending.reviews.push((checksum.to_owned(), force, sender)));
-        answer.await.unwrap_or(Reviewed::Failed(PublishError::NotLeader))
-    }
-
-    /// How the zone stands, and when that changes.
-    pub fn report(&self) -> watch::Receiver<ZoneReport> {
-        self.report.clone()
-    }
-}
-
-/// What is wanted, and what waits in the inbox to be told of it.
-struct Informed {
-    source: Arc<dyn WantedSource>,
-    inbox: Arc<Inbox>,
 }
 
 struct Driver {
@@ -186,12 +102,31 @@ struct Driver {
     inbox: Arc<Inbox>,
     told: watch::Sender<ZoneReport>,
     began: Instant,
+    /// Errors in a row.
     failures: u32,
+    /// Steps in a row after which it is not sure that everything was done.
+    unsure: u32,
     not_before: Option<Instant>,
     next_comparison: Option<Instant>,
     /// The whole zone is to be compared as soon as possible.
     stale: bool,
+    /// The next part of a comparison: its turn, then what stands there.
+    reading: Option<BoxFuture<'static, Reading>>,
+    /// What was read and not looked at yet.
+    read: Option<Result<CurrentZone, PublishError>>,
+    /// The checksum that stands as let pass.
+    offer: Option<String>,
+    /// The zone was compared since this program writes.
+    is_compared: bool,
     rounds: u64,
+}
+
+/// How far a comparison is.
+enum Reading {
+    /// It is the turn of this zone.
+    Turn(Option<OwnedSemaphorePermit>),
+    /// The zone was read.
+    Done(Result<CurrentZone, PublishError>),
 }
 
 /// What woke the task.
@@ -199,6 +134,7 @@ enum Woken {
     Inbox,
     Time,
     Leadership,
+    Reading(Reading),
     Drift(Option<Result<Drift, PublishError>>),
 }
 
@@ -212,11 +148,19 @@ impl Driver {
             let leads = leadership.holds();
             if leads != led {
                 led = leads;
-                self.zone.forget();
-                self.stale = true;
-                (self.failures, self.not_before) = (0, None);
+                self.read_anew();
+                self.is_compared = false;
+                if let Some(checksum) = &self.offer {
+                    // Another may use it meanwhile.
+                    self.zone.withdraw(checksum);
+                }
+                (self.failures, self.unsure, self.not_before) = (0, 0, None);
                 drift = None;
                 self.told.send_modify(|report| report.leading = leads);
+            }
+            if !leads {
+                // Whoever writes compares everything first.
+                self.inbox.lock().drop_changes();
             }
             self.answer(leads).await;
             if leads && self.not_before.is_none_or(|time| time <= Instant::now()) {
@@ -224,20 +168,23 @@ impl Driver {
                     // Before the reading, so that nothing falls between the two.
                     drift = publisher.changes(&apex);
                 }
-                self.step().await;
+                match self.read.take() {
+                    Some(read) => self.compare(read).await,
+                    None => self.step().await,
+                }
             }
             let wake = if leads { self.next_wake() } else { None };
             let woken = tokio::select! {
                 () = self.inbox.filled.notified() => Woken::Inbox,
                 () = sleep_until(wake) => Woken::Time,
                 () = leadership.until(!leads) => Woken::Leadership,
+                reading = finished(&mut self.reading) => Woken::Reading(reading),
                 event = next(&mut drift) => Woken::Drift(event),
             };
             match woken {
                 Woken::Drift(Some(Ok(Drift::Name(owner)))) => {
                     self.zone.doubt(owner.clone());
-                    let cause: Arc<str> = "somebody else changed it".into();
-                    self.inbox.lock().names.insert(owner, cause);
+                    self.inbox.lock().again.insert(owner, DRIFT);
                 }
                 Woken::Drift(Some(Ok(Drift::Zone))) => self.stale = true,
                 Woken::Drift(end) => {
@@ -250,6 +197,17 @@ impl Driver {
                         self.wait(self.timing.first_wait);
                     }
                 }
+                Woken::Reading(Reading::Turn(permit)) => {
+                    let reading = self.zone.begin_reading();
+                    // A task of its own: what it waits for, and what it holds, must not wait for a step.
+                    let reading = async move { (reading.await, drop(permit)).0 };
+                    let task = Ends(tokio::spawn(reading.in_current_span()));
+                    self.reading = Some(Box::pin(done(task)));
+                }
+                Woken::Reading(Reading::Done(read)) => {
+                    self.reading = None;
+                    self.read = Some(read);
+                }
                 Woken::Inbox | Woken::Time | Woken::Leadership => {}
             }
         }
@@ -257,11 +215,12 @@ impl Driver {
 
     /// Answers those who ask for plans.
     async fn answer(&mut self, leads: bool) {
-        let (previews, reviews, releases) = {
+        let (previews, reviews, releases, offer) = {
             let mut pending = self.inbox.lock();
-            let Pending { previews, reviews, releases, .. } = &mut *pending;
-            (std::mem::take(previews), std::mem::take(reviews), std::mem::take(releases))
+            let Pending { previews, reviews, releases, offer, .. } = &mut *pending;
+            (std::mem::take(previews), std::mem::take(reviews), std::mem::take(releases), offer.clone())
         };
+        self.take_offer(offer);
         for checksum in releases {
             self.zone.release(&checksum);
         }
@@ -290,55 +249,96 @@ impl Driver {
         }
     }
 
-    /// Does what is due, if anything is.
-    async fn step(&mut self) {
-        let now = self.now();
-        let mut names = {
-            let mut pending = self.inbox.lock();
-            self.stale |= std::mem::take(&mut pending.zone);
-            std::mem::take(&mut pending.names)
-        };
-        let cause: Arc<str> = "a refused change is tried again".into();
-        for owner in self.zone.due(now) {
-            names.entry(owner).or_insert_with(|| cause.clone());
-        }
-        self.stale |= self.next_comparison.is_some_and(|time| time <= Instant::now());
-        if !self.stale && names.is_empty() {
+    /// Notes what stands as let pass.
+    fn take_offer(&mut self, offer: Option<String>) {
+        if offer == self.offer {
             return;
         }
-        for (name, cause) in &names {
-            self.zone.note_cause([name.clone()], cause);
+        if let Some(before) = std::mem::replace(&mut self.offer, offer) {
+            self.zone.withdraw(&before);
         }
-        let looked_at: BTreeSet<OwnerName> = names.keys().cloned().collect();
-        let scope = if self.stale { Scope::Zone } else { Scope::Names(looked_at.clone()) };
-        let whole = self.stale;
-        self.told.send_modify(|report| report.pending = names.len() + usize::from(whole));
-        let comparing = self.comparing.clone();
+        let Some(checksum) = self.offer.as_deref().filter(|_| self.is_compared) else { return };
+        self.zone.release(checksum);
+        self.stale |= self.zone.last_plan().held.iter().any(|held| held.checksum == *checksum);
+    }
+
+    /// Does what is due for single names, and begins a comparison if one is.
+    async fn step(&mut self) {
+        let now = self.now();
+        let mut looked_at = self.take_names();
+        self.stale |= std::mem::take(&mut self.inbox.lock().zone);
+        let unread = self.zone.needs_reading();
+        if !unread {
+            let due = self.zone.due(now);
+            self.zone.fill_causes(due.iter().map(|owner| (owner.clone(), RETRY.into())));
+            looked_at.extend(due);
+        }
+        self.stale |= self.next_comparison.is_some_and(|time| time <= Instant::now());
+        if self.reading.is_none() && (self.stale || unread) {
+            self.begin_comparison();
+        }
+        // The comparison looks at the others too.
+        looked_at.retain(|owner| self.zone.is_known(owner));
+        let pending = looked_at.len() + usize::from(self.is_comparing());
+        self.told.send_if_modified(|report| std::mem::replace(&mut report.pending, pending) != pending);
+        if !looked_at.is_empty() {
+            let step = self.zone.converge(&*self.source, Scope::Names(looked_at), now).await;
+            self.settle(step);
+        }
+    }
+
+    /// Empties the inbox of names, and notes why they are looked at.
+    fn take_names(&mut self) -> BTreeSet<OwnerName> {
+        let (names, again) = {
+            let mut pending = self.inbox.lock();
+            (std::mem::take(&mut pending.names), std::mem::take(&mut pending.again))
+        };
+        let looked_at = names.keys().chain(again.keys()).cloned().collect();
+        self.zone.note_causes(names);
+        self.zone.fill_causes(again.into_iter().map(|(owner, why)| (owner, why.into())));
+        looked_at
+    }
+
+    fn begin_comparison(&mut self) {
+        self.stale = false;
+        self.next_comparison = None;
+        let turn = self.comparing.clone().acquire_owned();
         // The semaphore is never closed.
-        let _permit = if whole { comparing.acquire().await.ok() } else { None };
-        let step = self.zone.converge(&*self.source, scope, now).await;
-        if step.error.is_none() && whole {
-            self.stale = false;
+        self.reading = Some(Box::pin(async move { Reading::Turn(turn.await.ok()) }));
+    }
+
+    /// Compares the zone as it was read with what is wanted.
+    async fn compare(&mut self, read: Result<CurrentZone, PublishError>) {
+        // Whatever is asked for by now is part of it.
+        self.take_names();
+        let offer = self.offer.clone().filter(|_| !self.is_compared);
+        if let Some(checksum) = &offer {
+            self.zone.release(checksum);
+        }
+        let step = self.zone.compare(&*self.source, read, self.now()).await;
+        if let Some(checksum) = &offer {
+            self.zone.withdraw(checksum);
+        }
+        if step.error.is_none() {
+            self.is_compared = true;
             self.rounds += 1;
             self.next_comparison = Some(Instant::now() + self.jittered());
             self.told.send_modify(|report| report.comparisons += 1);
-        }
-        if step.error.is_some() {
-            // What was looked at and not brought about is looked at again; newer causes stay.
-            let mut pending = self.inbox.lock();
-            for name in step.again.iter().chain(if whole { None } else { Some(&looked_at) }.into_iter().flatten()) {
-                let cause = names.get(name).cloned().unwrap_or_else(|| cause.clone());
-                pending.names.entry(name.clone()).or_insert(cause);
-            }
-        } else if !step.again.is_empty() {
-            let mut pending = self.inbox.lock();
-            for name in &step.again {
-                pending.names.entry(name.clone()).or_insert_with(|| cause.clone());
-            }
-            drop(pending);
-            self.wait(self.timing.first_wait);
+        } else {
+            self.stale = true;
         }
         self.settle(step);
+    }
+
+    /// Nothing is known any more: somebody else may write now, or did.
+    fn read_anew(&mut self) {
+        self.zone.forget();
+        (self.reading, self.read) = (None, None);
+        self.stale = true;
+    }
+
+    fn is_comparing(&self) -> bool {
+        self.stale || self.reading.is_some() || self.read.is_some()
     }
 
     /// Takes in how a step ended.
@@ -348,12 +348,22 @@ impl Driver {
             None => {
                 self.failures = 0;
                 if step.again.is_empty() {
-                    self.not_before = None;
+                    (self.unsure, self.not_before) = (0, None);
+                } else {
+                    self.wait(doubled(self.timing.first_wait, self.unsure).min(self.timing.last_wait));
+                    self.unsure = self.unsure.saturating_add(1);
                 }
                 self.told.send_modify(|report| (report.last_error, report.last_error_kind) = (None, None));
             }
-            Some(error) => self.failed(error),
+            Some(error) => {
+                if *error == PublishError::NotLeader {
+                    self.read_anew();
+                }
+                self.failed(error);
+            }
         }
+        // What was not brought about is looked at again.
+        self.inbox.lock().again.extend(step.again.into_iter().map(|owner| (owner, RETRY)));
         let (publisher, zone) = (self.zone.publisher().name(), self.zone.apex());
         if done > 0 {
             info!(publisher, %zone, changes = done, calls, "published");
@@ -363,7 +373,7 @@ impl Driver {
             tokio::spawn(verify(publisher, zone, receipt, inbox));
         }
         let now = self.now();
-        let pending = self.inbox.lock().names.len() + usize::from(self.stale);
+        let pending = self.inbox.lock().waiting() + usize::from(self.is_comparing());
         self.told.send_modify(|report| {
             report.changes += done;
             report.calls += calls;
@@ -375,7 +385,6 @@ impl Driver {
     fn failed(&mut self, error: &PublishError) {
         /// So often a conflict is tried again at once.
         const AT_ONCE: u32 = 3;
-        let doubled = |first: Duration, times: u32| first.saturating_mul(1 << times.min(16));
         let wait = match error.retry() {
             Retry::Now if self.failures < AT_ONCE => Duration::ZERO,
             Retry::Now | Retry::Differently => doubled(self.timing.first_wait, self.failures),
@@ -408,11 +417,13 @@ impl Driver {
 
     /// When something is due; none if only an event can make it so.
     fn next_wake(&self) -> Option<Instant> {
-        let retry = self.zone.next_retry().map(|time| {
+        let unread = self.zone.needs_reading();
+        let retry = self.zone.next_retry().filter(|_| !unread).map(|time| {
             let since = u64::try_from(time.0).unwrap_or_default();
             self.began + Duration::from_millis(since)
         });
-        let waiting = self.stale || !self.inbox.lock().names.is_empty();
+        let begins = self.reading.is_none() && (self.stale || unread);
+        let waiting = begins || self.read.is_some() || self.inbox.lock().waiting() > 0;
         let work = if waiting { Some(self.not_before.unwrap_or_else(Instant::now)) } else { None };
         let earliest = [retry, self.next_comparison, work].into_iter().flatten().min()?;
         Some(self.not_before.map_or(earliest, |time| earliest.max(time)))
@@ -432,41 +443,27 @@ impl Driver {
     }
 }
 
-impl WantedSource for Informed {
-    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
-        self.source.wanted_names(apex)
-    }
-
-    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
-        self.source.wanted_name(apex, owner)
-    }
-
-    fn untold_causes(&self) -> BTreeMap<OwnerName, Arc<str>> {
-        self.inbox.lock().names.clone()
-    }
-}
-
-impl Inbox {
-    fn fill(&self, fill: impl FnOnce(&mut Pending)) {
-        fill(&mut self.lock());
-        self.filled.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 async fn verify(publisher: Arc<dyn Publisher>, zone: OwnerName, receipt: String, inbox: Arc<Inbox>) {
     if let Err(error) = publisher.verify(&zone, &receipt).await {
         warn!(publisher = publisher.name(), %zone, kind = error.kind(), %error, "what was published is not in force");
         inbox.fill(|pending| pending.zone = true);
+    }
+}
+
+/// The wait after so many that were not enough.
+fn doubled(first: Duration, times: u32) -> Duration {
+    first.saturating_mul(1 << times.min(16))
+}
+
+async fn done(mut task: Ends<Result<CurrentZone, PublishError>>) -> Reading {
+    let ended = |_| Err(PublishError::Unavailable { words: "the reading has ended without a result".to_owned() });
+    Reading::Done((&mut task.0).await.unwrap_or_else(ended))
+}
+
+async fn finished(reading: &mut Option<BoxFuture<'static, Reading>>) -> Reading {
+    match reading {
+        Some(reading) => reading.await,
+        None => std::future::pending().await,
     }
 }
 

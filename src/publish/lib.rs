@@ -13,6 +13,7 @@ mod apply;
 pub mod battery;
 mod driver;
 mod error;
+mod inbox;
 pub mod ownership;
 mod publisher;
 mod report;
@@ -20,8 +21,9 @@ mod together;
 mod zone;
 
 pub use apply::{Applied, apply_changes};
-pub use driver::{Reviewed, Timing, ZoneHandle, start};
+pub use driver::{Timing, start};
 pub use error::{PublishError, Retry};
+pub use inbox::{Reviewed, ZoneHandle};
 pub use publisher::{ApplyReport, Batch, Capabilities, Drift, Leadership, Outcome, Publisher, ReadName, Unpublishable};
 pub use report::{PublishedCondition, QuarantineReport, ZoneReport};
 pub use together::{Destination, EngineSource, Publishing, ReportChanges, WithEngine};

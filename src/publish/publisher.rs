@@ -51,7 +51,19 @@ pub trait Publisher: Send + Sync + 'static {
     /// Apexes of the zones that can be written there, as far as the system can tell; for `plan` and for findings.
     fn zones(&self) -> BoxFuture<'_, Result<Vec<OwnerName>, PublishError>>;
 
-    /// The whole zone, with whose everything is.
+    /// True if the names of `child`, a zone below `apex` that is published with the same settings, stand among those of
+    /// `apex`. The zone above then leaves them alone, its delegation included, which would hide them.
+    fn holds_together<'a>(
+        &'a self,
+        apex: &'a OwnerName,
+        child: &'a OwnerName,
+    ) -> BoxFuture<'a, Result<bool, PublishError>> {
+        let _ = (apex, child);
+        Box::pin(std::future::ready(Ok(true)))
+    }
+
+    /// The whole zone, with whose everything is. Names of it may be read and changed while this goes on; what was, and is
+    /// not too much, is read by itself afterwards.
     fn read<'a>(&'a self, apex: &'a OwnerName) -> BoxFuture<'a, Result<CurrentZone, PublishError>>;
 
     /// One name, where that costs about one call whatever the size of the zone.
@@ -73,7 +85,8 @@ pub trait Publisher: Send + Sync + 'static {
     fn apply<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Result<ApplyReport, PublishError>>;
 
     /// Waits until what was applied is in force for clients (Route 53: `INSYNC`). Called once after each apply that
-    /// gave a receipt, without holding up the next.
+    /// gave a receipt, without holding up the next. An error says that it is not in force, so that the zone is compared;
+    /// that it cannot be asked is none.
     fn verify<'a>(&'a self, apex: &'a OwnerName, receipt: &'a str) -> BoxFuture<'a, Result<(), PublishError>> {
         let _ = (apex, receipt);
         Box::pin(std::future::ready(Ok(())))

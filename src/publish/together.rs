@@ -3,7 +3,10 @@
 //! This is what a command holds. It starts one task for each zone of each publisher ([`start`]) and passes
 //! on what happens; it decides nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mcdns_core::{
     dns::OwnerName,
@@ -24,6 +27,9 @@ pub struct Destination {
     pub publisher: Arc<dyn Publisher>,
     /// Apexes of the zones that go there.
     pub zones: Vec<OwnerName>,
+    /// Apexes of zones that other destinations publish to the same system, with the same settings: what is below one of
+    /// `zones` is left to them where it stands together with it.
+    pub beside: Vec<OwnerName>,
     /// Policy and adoption.
     pub options: PlanOptions,
     /// What becomes of empty levels there.
@@ -102,6 +108,15 @@ impl WantedSource for EngineSource {
             known.then(|| engine.wanted_name(apex, owner).filter(|wanted| self.keeps(engine, wanted)))
         })?
     }
+
+    fn wanted_of(&self, apex: &OwnerName, owners: &BTreeSet<OwnerName>) -> Option<Vec<WantedName>> {
+        self.ask(|engine| {
+            engine.apexes().any(|known| known == apex).then(|| {
+                let names = owners.iter().filter_map(|owner| engine.wanted_name(apex, owner));
+                names.filter(|wanted| self.keeps(engine, wanted)).collect()
+            })
+        })?
+    }
 }
 
 impl Publishing {
@@ -116,14 +131,15 @@ impl Publishing {
         timing: Timing,
     ) -> Self {
         let mut started = Vec::new();
-        for Destination { publisher, zones, options, empty_levels } in destinations {
+        for Destination { publisher, zones, beside, options, empty_levels } in destinations {
             let comparing = Arc::new(Semaphore::new(1));
             let source: Arc<dyn WantedSource> = Arc::new(EngineSource::new(engine.clone(), empty_levels));
-            for apex in zones {
+            for apex in &zones {
                 let (manager, leadership) = (manager.clone(), leadership.clone());
-                let zone = PublishedZone::new(publisher.clone(), manager, apex.clone(), options, guard, leadership);
+                let zone = PublishedZone::new(publisher.clone(), manager, apex.clone(), options, guard, leadership)
+                    .beside(zones.iter().chain(&beside));
                 let handle = start(zone, source.clone(), comparing.clone(), timing);
-                started.push((publisher.name().to_owned(), apex, handle));
+                started.push((publisher.name().to_owned(), apex.clone(), handle));
             }
         }
         Self { zones: started }
@@ -174,15 +190,11 @@ impl Publishing {
         last
     }
 
-    /// Lets what is held with this checksum pass: the value of the annotation
-    /// [`RELEASE_ANNOTATION`](mcdns_core::records::RELEASE_ANNOTATION) of the zone's Domain. One that is not held, or
-    /// was used, does nothing.
-    pub fn release(&self, apex: &OwnerName, checksum: &str) {
-        for (_, _, handle) in self.zones.iter().filter(|(_, zone, _)| zone == apex) {
-            let held = handle.report().borrow().held.iter().any(|held| held.checksum == checksum);
-            if held {
-                handle.release(checksum);
-            }
+    /// The annotations [`RELEASE_ANNOTATION`](mcdns_core::records::RELEASE_ANNOTATION) of Domains as they are now, by apex: what
+    /// is held with such a checksum passes, once. See [`ZoneHandle::offer`].
+    pub fn offer(&self, checksums: &BTreeMap<OwnerName, &str>) {
+        for (_, apex, handle) in &self.zones {
+            handle.offer(checksums.get(apex).copied());
         }
     }
 
@@ -239,5 +251,29 @@ fn cause(update: &Update) -> Arc<str> {
         },
         Some(Scope::World) => "addresses of host names".into(),
         None => "time passed, or settings changed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use mcdns_core::records::Options;
+
+    use super::*;
+
+    #[test]
+    fn many_names_are_asked_for_under_one_lock() {
+        let (locked, engine) = (Arc::new(Mutex::new(0)), Engine::new(Options::default()));
+        let count = locked.clone();
+        let with: WithEngine = Arc::new(move |ask| {
+            *count.lock().expect("whole") += 1;
+            ask(&engine);
+        });
+        let source = EngineSource::new(with, EmptyLevels::Climb);
+        let name = |text: &str| OwnerName::parse(text).expect("a name");
+        let names = ["a.example.com", "b.example.com", "c.example.com"].map(name).into();
+        assert_eq!(source.wanted_of(&name("example.com"), &names), None, "there is no such zone");
+        assert_eq!(*locked.lock().expect("whole"), 1);
     }
 }

@@ -12,6 +12,9 @@
 //! * Without a reading nothing is planned, and a reading that fails changes nothing.
 //! * Nothing is applied but what was planned from the newest wanted state.
 
+mod reading;
+mod wishes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -22,44 +25,23 @@ use mcdns_core::{
     dns::OwnerName,
     model::Timestamp,
     plan::{
-        Change, CurrentZone, Desired, Group, Guard, GuardOptions, ManagerId, Plan, PlanOptions, SkipReason, Skipped,
-        WantedName, World, plan, plan_names,
+        Change, CurrentZone, Guard, GuardOptions, HeldWhy, ManagerId, Plan, PlanOptions, SkipReason, Skipped, World,
+        plan, plan_names,
     },
 };
 
-use crate::{Leadership, PublishError, Publisher, ReadName, apply_changes};
+use crate::{Applied, Leadership, PublishError, Publisher, apply_changes};
+
+pub use self::wishes::WantedSource;
+use self::wishes::Wishes;
 
 /// First wait of a refused name.
 const FIRST_RETRY: Duration = Duration::from_mins(1);
 /// Longest wait of a refused name.
 const LAST_RETRY: Duration = Duration::from_hours(1);
-/// More names than this are not read one by one: the zone is read instead.
-const READ_SINGLY: usize = 16;
-
-/// What a zone of a publisher should hold, asked each time anew.
-pub trait WantedSource: Send + Sync + 'static {
-    /// Every name, empty levels as the publisher's settings say; none if there is no such zone.
-    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>>;
-
-    /// One name; the same as among all. Outer none: there is no such zone.
-    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>>;
-
-    /// What made names change that [`PublishedZone::note_cause`] was not told yet. Asked after names were: a comparison
-    /// also finds what changed since it was asked for, and the guard is to count that under its cause.
-    fn untold_causes(&self) -> BTreeMap<OwnerName, Arc<str>> {
-        BTreeMap::new()
-    }
-}
-
-/// What is wanted, in the form of a publisher.
-struct Wishes {
-    desired: BTreeMap<OwnerName, Desired>,
-    /// False if the source does not know the zone at all.
-    zone_known: bool,
-    /// What made names change, where the zone was not told yet.
-    causes: BTreeMap<OwnerName, Arc<str>>,
-}
-
+/// So often a change may come to nothing without a word against it, before it counts as refused: what others write at the
+/// same time is over by then.
+const MOST_TRIES: u32 = 5;
 /// A name that was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
@@ -78,13 +60,19 @@ pub struct PublishedZone {
     publisher: Arc<dyn Publisher>,
     manager: ManagerId,
     apex: OwnerName,
+    /// Apexes below that are published to the same system.
+    below: Vec<OwnerName>,
     options: PlanOptions,
     leadership: Arc<dyn Leadership>,
     guard: Guard,
     current: Option<CurrentZone>,
     /// Names whose standing is in doubt.
     doubtful: BTreeSet<OwnerName>,
+    /// Names that were changed, or came in doubt, since the reading began that is on its way.
+    since: BTreeSet<OwnerName>,
     quarantine: BTreeMap<OwnerName, Quarantined>,
+    /// How often in a row a change was perhaps made, and was not.
+    tries: BTreeMap<OwnerName, (u32, Change)>,
     /// What made names change since they were last planned for.
     causes: BTreeMap<OwnerName, Arc<str>>,
     last: Plan,
@@ -121,6 +109,14 @@ impl Scope {
             Self::Names(names) => names.contains(owner),
         }
     }
+
+    /// The names, where they are few.
+    fn names(self) -> BTreeSet<OwnerName> {
+        match self {
+            Self::Zone => BTreeSet::new(),
+            Self::Names(names) => names,
+        }
+    }
 }
 
 impl PublishedZone {
@@ -138,15 +134,25 @@ impl PublishedZone {
             publisher,
             manager,
             apex,
+            below: Vec::new(),
             options,
             leadership,
             guard: Guard::new(guard),
             current: None,
             doubtful: BTreeSet::new(),
+            since: BTreeSet::new(),
             quarantine: BTreeMap::new(),
+            tries: BTreeMap::new(),
             causes: BTreeMap::new(),
             last,
         }
+    }
+
+    /// The same beside these zones of the same system: what is below its apex and stands together with it is theirs.
+    #[must_use]
+    pub fn beside<'a>(self, zones: impl IntoIterator<Item = &'a OwnerName>) -> Self {
+        let below = zones.into_iter().filter(|zone| zone.is_below(&self.apex)).cloned().collect();
+        Self { below, ..self }
     }
 
     /// Apex of the zone.
@@ -189,25 +195,34 @@ impl PublishedZone {
         self.quarantine.iter().filter(|(_, one)| one.until <= now).map(|(name, _)| name.clone()).collect()
     }
 
-    /// Forgets what was read: somebody else may write now, or did.
-    pub fn forget(&mut self) {
-        self.current = None;
-        self.doubtful.clear();
-    }
-
-    /// Somebody else may have changed this name: it is read again before it is planned for.
-    pub fn doubt(&mut self, owner: OwnerName) {
-        self.doubtful.insert(owner);
-    }
-
     /// Lets what is held with this checksum pass, once.
     pub fn release(&mut self, checksum: &str) {
         self.guard.release(checksum);
     }
 
-    /// Notes what made names change, so that the guard counts by cause.
-    pub fn note_cause(&mut self, names: impl IntoIterator<Item = OwnerName>, cause: &Arc<str>) {
-        self.causes.extend(names.into_iter().map(|name| (name, cause.clone())));
+    /// Takes back a release that was not used.
+    pub fn withdraw(&mut self, checksum: &str) {
+        self.guard.withdraw(checksum);
+    }
+
+    /// Notes what made names change, so that the guard counts by cause. What is held stays with the cause that it is held
+    /// for, or a loss would fall apart into some that pass.
+    pub fn note_causes(&mut self, causes: impl IntoIterator<Item = (OwnerName, Arc<str>)>) {
+        let held: BTreeSet<&OwnerName> = self.last.held_names().collect();
+        for (owner, cause) in causes {
+            if held.contains(&owner) {
+                self.causes.entry(owner).or_insert(cause);
+            } else {
+                self.causes.insert(owner, cause);
+            }
+        }
+    }
+
+    /// Notes why names are looked at that nothing made change: this is their cause only as long as there is no other.
+    pub fn fill_causes(&mut self, causes: impl IntoIterator<Item = (OwnerName, Arc<str>)>) {
+        for (owner, cause) in causes {
+            self.causes.entry(owner).or_insert(cause);
+        }
     }
 
     /// The plan for the whole zone from a new reading, guarded, with nothing applied or noted.
@@ -216,7 +231,7 @@ impl PublishedZone {
     ///
     /// The zone cannot be read.
     pub async fn preview(&self, source: &dyn WantedSource, now: Timestamp) -> Result<Plan, PublishError> {
-        let current = self.publisher.read(&self.apex).await?.of(&self.apex);
+        let current = self.read_zone().await?;
         let wishes = self.wishes_of_zone(source).await?;
         let plan = plan(self.publisher.name(), &self.apex, &current, &wishes.desired, self.options);
         Ok(self.guarded(&mut self.guard.clone(), self.quarantined(plan, now), &current, &wishes, now))
@@ -226,16 +241,18 @@ impl PublishedZone {
     pub async fn converge(&mut self, source: &dyn WantedSource, scope: Scope, now: Timestamp) -> Step {
         if !self.leadership.holds() {
             self.forget();
-            return Step { error: Some(PublishError::NotLeader), ..Step::default() };
+            return failed(PublishError::NotLeader, scope);
         }
-        if scope == Scope::Zone || self.doubtful.len() > READ_SINGLY {
-            self.forget();
-        }
-        let scope = if self.current.is_none() { Scope::Zone } else { scope };
+        let whole = self.current.is_none();
         if let Err(error) = self.read(&scope).await {
             return failed(error, scope);
         }
-        let Some(current) = self.current.take() else { return Step::default() };
+        self.bring_about(source, if whole { Scope::Zone } else { scope }, now).await
+    }
+
+    /// Brings names to what is wanted now, from what is known.
+    async fn bring_about(&mut self, source: &dyn WantedSource, scope: Scope, now: Timestamp) -> Step {
+        let Some(current) = self.current.take() else { return Step { again: scope.names(), ..Step::default() } };
         let planned = self.planned(source, &scope, &current, now).await;
         self.current = Some(current);
         match planned {
@@ -255,21 +272,18 @@ impl PublishedZone {
     ) -> Result<(Plan, Scope), PublishError> {
         if let Scope::Names(names) = scope {
             // What waits is counted with what comes now, or a loss would pass in parts.
-            let waiting: BTreeSet<OwnerName> =
-                self.last.held.iter().flat_map(|held| &held.changes).map(|change| change.owner().clone()).collect();
+            let waiting: BTreeSet<OwnerName> = self.last.held_names().cloned().collect();
             let names = names | &waiting;
             let wishes = self.wishes(source, &names).await?;
             let plan = plan_names(self.publisher.name(), &self.apex, current, &wishes.desired, &names, self.options);
             let mut guard = self.guard.clone();
             let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, &wishes, now);
-            if plan.held.iter().flat_map(|held| &held.changes).all(|change| waiting.contains(change.owner())) {
+            if plan.held_names().all(|owner| waiting.contains(owner)) {
                 self.guard = guard;
                 return Ok((plan, Scope::Names(names)));
             }
         }
         let wishes = self.wishes_of_zone(source).await?;
-        let is_there = |owner: &OwnerName| wishes.desired.contains_key(owner) || current.names.contains_key(owner);
-        self.quarantine.retain(|owner, _| is_there(owner));
         let plan = plan(self.publisher.name(), &self.apex, current, &wishes.desired, self.options);
         let mut guard = self.guard.clone();
         let plan = self.guarded(&mut guard, self.quarantined(plan, now), current, &wishes, now);
@@ -307,94 +321,19 @@ impl PublishedZone {
         if plan.checksum != checksum {
             return Ok(None);
         }
-        for checksum in &released {
-            self.guard.release(checksum);
+        for checksum in released {
+            self.guard.use_up(checksum);
         }
-        self.current = Some(self.publisher.read(&self.apex).await?.of(&self.apex));
+        self.current = Some(self.read_zone().await?);
         let names = plan.changes.iter().map(|change| change.owner().clone()).collect();
         Ok(Some(self.carry_out(plan, &Scope::Names(names), now).await))
-    }
-
-    /// Reads what the scope needs to be known.
-    async fn read(&mut self, scope: &Scope) -> Result<(), PublishError> {
-        let Some(mut current) = self.current.take() else {
-            let read = self.publisher.read(&self.apex).await?.of(&self.apex);
-            self.current = Some(read);
-            self.doubtful.clear();
-            return Ok(());
-        };
-        let Scope::Names(names) = scope else { return Ok(()) };
-        for owner in names.iter().filter(|owner| self.doubtful.contains(*owner)) {
-            match self.publisher.read_name(&self.apex, owner).await? {
-                ReadName::Standing(Some(standing)) => {
-                    current.names.insert(owner.clone(), *standing);
-                }
-                ReadName::Standing(None) => {
-                    current.names.remove(owner);
-                }
-                ReadName::Costly => {
-                    current = self.publisher.read(&self.apex).await?.of(&self.apex);
-                    self.doubtful.clear();
-                    break;
-                }
-            }
-        }
-        self.doubtful.retain(|owner| !names.contains(owner));
-        self.current = Some(current);
-        Ok(())
-    }
-
-    async fn wishes_of_zone(&self, source: &dyn WantedSource) -> Result<Wishes, PublishError> {
-        let wanted = source.wanted_names(&self.apex);
-        let causes = source.untold_causes();
-        let zone_known = wanted.is_some();
-        Ok(Wishes { desired: self.translated(wanted.unwrap_or_default()).await?, zone_known, causes })
-    }
-
-    async fn wishes(&self, source: &dyn WantedSource, names: &BTreeSet<OwnerName>) -> Result<Wishes, PublishError> {
-        let asked: Vec<_> = names.iter().map(|name| source.wanted_name(&self.apex, name)).collect();
-        let causes = source.untold_causes();
-        let zone_known = asked.iter().all(Option::is_some);
-        let desired = self.translated(asked.into_iter().flatten().flatten().collect()).await?;
-        Ok(Wishes { desired, zone_known, causes })
-    }
-
-    /// What is wanted in the publisher's form.
-    async fn translated(&self, wanted: Vec<WantedName>) -> Result<BTreeMap<OwnerName, Desired>, PublishError> {
-        let (mut desired, mut fitting) = (BTreeMap::new(), Vec::with_capacity(wanted.len()));
-        for wanted in wanted {
-            let (owner, unsettled) = (wanted.owner.clone(), wanted.unsettled.clone());
-            match self.publisher.capabilities().fit(wanted) {
-                Ok(Some(fitted)) => fitting.push(fitted),
-                // Nothing of it is known, or nothing that the publisher may touch: what stands there stays.
-                Ok(None) => desired.extend(unsettled.map(|why| {
-                    let group = Group::new(owner.clone(), []);
-                    (owner, Desired::Unsettled { group, reason: String::new(), why })
-                })),
-                Err(why) => {
-                    desired.insert(owner, Desired::Unpublishable(why.0));
-                }
-            }
-        }
-        self.publisher.prepare(&self.apex, &fitting).await?;
-        desired.extend(fitting.into_iter().map(|wanted| {
-            let translated = match self.publisher.translate(&wanted) {
-                Ok(group) => match wanted.unsettled {
-                    Some(why) => Desired::Unsettled { group, reason: wanted.reason, why },
-                    None => Desired::Group { group, reason: wanted.reason },
-                },
-                Err(why) => Desired::Unpublishable(why.0),
-            };
-            (wanted.owner, translated)
-        }));
-        Ok(desired)
     }
 
     /// Takes out what was refused and waits.
     fn quarantined(&self, plan: Plan, now: Timestamp) -> Plan {
         let waits = |change: &Change| {
             let one = self.quarantine.get(change.owner())?;
-            (one.until > now && one.change.after() == change.after()).then(|| one.words.clone())
+            (one.until > now && is_same(&one.change, change)).then(|| one.words.clone())
         };
         if !plan.changes.iter().any(|change| waits(change).is_some()) {
             return plan;
@@ -413,9 +352,13 @@ impl PublishedZone {
     }
 
     fn guarded(&self, guard: &mut Guard, plan: Plan, current: &CurrentZone, wishes: &Wishes, now: Timestamp) -> Plan {
-        let cause = |owner: &OwnerName| match wishes.causes.get(owner).or_else(|| self.causes.get(owner)) {
-            Some(cause) => cause.to_string(),
-            None => "found when the zone was compared".to_owned(),
+        let held: BTreeSet<&OwnerName> = self.last.held_names().collect();
+        let cause = |owner: &OwnerName| {
+            let (told, noted) = (wishes.causes.get(owner), self.causes.get(owner));
+            match if held.contains(owner) { noted.or(told) } else { told.or(noted) } {
+                Some(cause) => cause.to_string(),
+                None => "found when the zone was compared".to_owned(),
+            }
         };
         guard.check(plan, World { current, cause: &cause, zone_known: wishes.zone_known }, now)
     }
@@ -423,8 +366,15 @@ impl PublishedZone {
     async fn carry_out(&mut self, plan: Plan, scope: &Scope, now: Timestamp) -> Step {
         let changes: BTreeMap<OwnerName, Change> =
             plan.changes.iter().map(|change| (change.owner().clone(), change.clone())).collect();
+        // What stands as it should by now, is held, or is not ours to change, is not tried again.
+        let waits = |one: &Skipped| matches!(one.why, SkipReason::Quarantined(_));
+        let waiting: BTreeSet<&OwnerName> =
+            plan.skipped.iter().filter(|one| waits(one)).map(|one| &one.owner).collect();
+        self.quarantine.retain(|owner, _| !scope.has(owner) || changes.contains_key(owner) || waiting.contains(owner));
+        self.since.extend(changes.keys().cloned());
         let (publisher, leadership) = (self.publisher.clone(), self.leadership.clone());
-        let applied = apply_changes(&*publisher, &self.apex, &self.manager, &leadership, plan.changes.clone()).await;
+        let mut applied =
+            apply_changes(&*publisher, &self.apex, &self.manager, &leadership, plan.changes.clone()).await;
         for (owner, standing) in &applied.done {
             self.quarantine.remove(owner);
             self.causes.remove(owner);
@@ -438,23 +388,34 @@ impl PublishedZone {
                 }
             }
         }
+        for owner in applied.unknown.keys() {
+            self.doubt(owner.clone());
+        }
+        self.tries.retain(|owner, _| !scope.has(owner) || applied.unknown.contains_key(owner));
+        if applied.error.is_none() {
+            self.give_up(&changes, &mut applied);
+        }
         for (owner, words) in &applied.refused {
             let Some(change) = changes.get(owner) else { continue };
-            let before = self.quarantine.get(owner).filter(|one| one.change.after() == change.after());
+            let before = self.quarantine.get(owner).filter(|one| is_same(&one.change, change));
             let attempts = before.map_or(0, |one| one.attempts) + 1;
             let wait = FIRST_RETRY.saturating_mul(1 << (attempts - 1).min(16)).min(LAST_RETRY);
             let until = now.plus_seconds(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX));
             let one = Quarantined { words: words.clone(), attempts, until, change: change.clone() };
             self.quarantine.insert(owner.clone(), one);
         }
-        self.doubtful.extend(applied.unknown.iter().cloned());
         if applied.error.as_ref() == Some(&PublishError::NotLeader) {
             self.forget();
         }
+        for held in &plan.held {
+            let HeldWhy::Loss { cause, .. } = &held.why else { continue };
+            let cause: Arc<str> = cause.as_str().into();
+            self.causes.extend(held.changes.iter().map(|change| (change.owner().clone(), cause.clone())));
+        }
         // What stands as it should is due to nothing any more.
-        let held = plan.held.iter().flat_map(|held| &held.changes).map(Change::owner);
+        let held = plan.held_names();
         let skipped = plan.skipped.iter().map(|one| &one.owner);
-        let left = applied.left.iter().chain(&applied.unknown).chain(applied.refused.keys());
+        let left = applied.left.iter().chain(applied.unknown.keys()).chain(applied.refused.keys());
         let waiting: BTreeSet<&OwnerName> = held.chain(skipped).chain(left).collect();
         self.causes.retain(|owner, _| waiting.contains(owner) || !scope.has(owner));
         match scope {
@@ -463,21 +424,39 @@ impl PublishedZone {
         }
         Step {
             done: applied.done.len(),
-            again: applied.unknown.into_iter().chain(applied.left).collect(),
+            again: applied.unknown.into_keys().chain(applied.left).collect(),
             error: applied.error,
             receipts: applied.receipts,
             calls: applied.calls,
         }
     }
+
+    /// What came to nothing too often without a word against it counts as refused.
+    fn give_up(&mut self, changes: &BTreeMap<OwnerName, Change>, applied: &mut Applied) {
+        for (owner, words) in std::mem::take(&mut applied.unknown) {
+            let Some(change) = changes.get(&owner) else { continue };
+            let known = self.quarantine.get(&owner).is_some_and(|one| is_same(&one.change, change));
+            let before = self.tries.remove(&owner).filter(|(_, before)| is_same(before, change));
+            let tries = before.map_or(0, |(tries, _)| tries) + 1;
+            if known || tries >= MOST_TRIES {
+                let words = format!("the system does not take it, although it says nothing against it: {words}");
+                applied.refused.insert(owner, words);
+            } else {
+                self.tries.insert(owner.clone(), (tries, change.clone()));
+                applied.unknown.insert(owner, words);
+            }
+        }
+    }
+}
+
+/// True if both lead to the same.
+fn is_same(before: &Change, change: &Change) -> bool {
+    before.after() == change.after()
 }
 
 /// A step that came to nothing; the names it was about are looked at again.
 fn failed(error: PublishError, scope: Scope) -> Step {
-    let again = match scope {
-        Scope::Names(names) => names,
-        Scope::Zone => BTreeSet::new(),
-    };
-    Step { error: Some(error), again, ..Step::default() }
+    Step { error: Some(error), again: scope.names(), ..Step::default() }
 }
 
 /// The standing report with what a look at some names found in place of what it said of them.

@@ -2,10 +2,19 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use mcdns_core::plan::{Change, Group};
-use mcdns_publish::{Batch, Leadership, Outcome, PublishError, Scope, battery::Wishes};
+use mcdns_core::{
+    dns::OwnerName,
+    plan::{Change, Group, GuardOptions, PlanOptions, WantedName},
+    records::ChangedNames,
+};
+use mcdns_publish::{
+    Batch, Leadership, Outcome, PublishError, PublishedZone, Scope, WantedSource, ZoneReport, battery::Wishes,
+};
 use rstest::rstest;
 use serde_json::json;
 use support::route53::{Action, Fault};
@@ -175,6 +184,54 @@ async fn a_change_is_verified_when_it_is_in_sync_everywhere() {
     place.service.settle();
     let verified = tokio::time::timeout(PATIENCE, verified).await.expect("an end");
     assert_eq!(verified.expect("no panic"), Ok(()));
+}
+
+#[tokio::test]
+async fn a_change_that_may_not_be_followed_costs_no_comparison() {
+    let place = Place::new();
+    place.service.fail("GetChange", Fault::AccessDenied, 100);
+    let (_leading, leads) = tokio::sync::watch::channel(true);
+    let (options, guard) = (PlanOptions::default(), GuardOptions::default());
+    let zone = PublishedZone::new(place.publisher(&json!({})), manager(), name(APEX), options, guard, Arc::new(leads));
+    let wanted = Arc::new(Live(Mutex::new(many(3))));
+    let one = Arc::new(tokio::sync::Semaphore::new(1));
+    let handle = mcdns_publish::start(zone, wanted.clone(), one, mcdns_publish::Timing::default());
+    let until = async |what: &str, is_so: &dyn Fn(&ZoneReport) -> bool| {
+        let waiting = async {
+            while !is_so(&handle.report().borrow()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never {what}"));
+    };
+    until("in sync", &|report| report.in_sync && place.calls("GetChange") == 1).await;
+    let listed = place.calls("ListResourceRecordSets");
+    for round in 1..=3 {
+        wanted.0.lock().expect("whole").0.extend(wishes(&[&format!("n0 60 A 192.0.2.{round}")]).0);
+        handle.changed(&ChangedNames::Names([name("n0.example.com")].into()), &"the test".into());
+        until("changed", &|report| report.changes == 3 + round && place.calls("GetChange") == 1 + round).await;
+    }
+    assert_eq!(place.calls("ListResourceRecordSets"), listed);
+}
+
+/// Wishes that change.
+struct Live(Mutex<Wishes>);
+
+impl WantedSource for Live {
+    fn wanted_names(&self, apex: &OwnerName) -> Option<Vec<WantedName>> {
+        self.0.lock().expect("whole").wanted_names(apex)
+    }
+
+    fn wanted_name(&self, apex: &OwnerName, owner: &OwnerName) -> Option<Option<WantedName>> {
+        self.0.lock().expect("whole").wanted_name(apex, owner)
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_known_is_an_error() {
+    let place = Place::new();
+    let error = place.publisher(&json!({})).verify(&name(APEX), "C0UNKNOWN").await.expect_err("not in force");
+    assert!(error.to_string().contains("NoSuchChange"), "{error}");
 }
 
 #[tokio::test]

@@ -124,3 +124,38 @@ async fn tags_are_asked_for_ten_at_a_time_and_only_where_they_decide() {
     assert_eq!(place.service.records(&ids[17]).len(), 4);
     assert_eq!(place.calls("ListTagsForResources"), 3);
 }
+
+#[tokio::test]
+async fn a_zone_leaves_alone_what_a_zone_below_it_keeps_in_the_same_hosted_zone() {
+    let (place, apex, child) = (Place::new(), name(APEX), name("eu.example.com"));
+    let zones = [apex.clone(), child.clone()];
+    let publisher = mcdns_route53::publisher("aws", &zones, &common::manager(), &place.section(&json!({})));
+    let publisher = publisher.expect("a publisher");
+    let [mut above, mut below] = zones.map(|apex| Writer::of(publisher.clone(), apex, &[name(APEX), child.clone()]));
+    // The parent delegates: the names of the child would be hidden by that.
+    let parents = wishes(&["@ 60 A 192.0.2.1", "www 60 A 192.0.2.2", "eu 60 NS ns1.eu", "ns1.eu 60 A 192.0.2.3"]);
+    let children = Wishes::of(&child, &["@ 60 A 192.0.2.4", "www 60 A 192.0.2.5"]).expect("wishes");
+    above.converge(&parents).await;
+    below.converge(&children).await;
+    let lines = ["example.com. A 192.0.2.1", "eu.example.com. A 192.0.2.4"];
+    let more = ["www.eu.example.com. A 192.0.2.5", "www.example.com. A 192.0.2.2"];
+    assert_eq!(place.lines(), [lines, more].concat());
+    let written = place.calls("ChangeResourceRecordSets");
+    above.converge(&parents).await;
+    below.converge(&children).await;
+    let gone = above.change(&parents, &["www.eu.example.com", "eu.example.com"]).await;
+    assert_eq!((gone.done, gone.error), (0, None));
+    assert_eq!(place.calls("ChangeResourceRecordSets"), written);
+
+    // With a hosted zone of its own the child moves there, and the parent delegates to it.
+    let own = place.service.create_zone("eu.example.com", false, &[]);
+    let publisher = place.publisher(&json!({"zonesCache": "0s"}));
+    let mut above = Writer::of(publisher.clone(), apex, std::slice::from_ref(&child));
+    let mut below = Writer::of(publisher, child, &[]);
+    below.converge(&children).await;
+    above.converge(&parents).await;
+    let lines = ["example.com. A 192.0.2.1", "eu.example.com. NS ns1.eu.example.com."];
+    let more = ["ns1.eu.example.com. A 192.0.2.3", "www.example.com. A 192.0.2.2"];
+    assert_eq!(place.lines(), [lines, more].concat());
+    assert_eq!(place.service.records(&own).len(), 2 + 4);
+}

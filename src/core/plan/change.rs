@@ -181,6 +181,11 @@ impl Plan {
         Self { held, ..Self::new(&self.publisher, self.zone.clone(), changes, self.skipped) }
     }
 
+    /// Names of the changes that wait.
+    pub fn held_names(&self) -> impl Iterator<Item = &OwnerName> {
+        self.held.iter().flat_map(|held| &held.changes).map(Change::owner)
+    }
+
     /// True if nothing is to be done and nothing waits.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.held.is_empty()

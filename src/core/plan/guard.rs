@@ -78,6 +78,17 @@ impl Guard {
         }
     }
 
+    /// Takes back a release that was not used.
+    pub fn withdraw(&mut self, checksum: &str) {
+        self.released.remove(checksum);
+    }
+
+    /// What is held with this checksum passes now, without being checked: the same checksum releases nothing any more.
+    pub fn use_up(&mut self, checksum: String) {
+        self.released.remove(&checksum);
+        self.used.insert(checksum);
+    }
+
     /// Takes out of a plan what has to wait. What is left counts as done.
     pub fn check(&mut self, plan: Plan, world: World<'_>, now: Timestamp) -> Plan {
         let window = now.plus_seconds(-self.options.window);

@@ -64,6 +64,7 @@ pub(super) async fn change(report: &mut Report) -> anyhow::Result<()> {
     let destination = Destination {
         publisher: publisher(&etcd)?,
         zones: vec![APEX.parse()?],
+        beside: Vec::new(),
         options: PlanOptions::default(),
         empty_levels: EmptyLevels::Climb,
     };

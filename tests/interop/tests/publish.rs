@@ -82,6 +82,7 @@ impl Program {
         let destination = Destination {
             publisher: publisher(etcd),
             zones: vec![apex()],
+            beside: Vec::new(),
             options: PlanOptions::default(),
             empty_levels: EmptyLevels::Climb,
         };

@@ -136,6 +136,12 @@ impl Writer {
         Self { publisher, zone, now: Timestamp(0), _leading: leading }
     }
 
+    /// Of this zone, beside others.
+    pub(crate) fn of(publisher: Arc<dyn Publisher>, apex: OwnerName, beside: &[OwnerName]) -> Self {
+        let writer = Self::new(publisher, apex);
+        Self { zone: writer.zone.beside(beside), ..writer }
+    }
+
     /// One step.
     pub(crate) async fn step(&mut self, wishes: &dyn WantedSource, scope: Scope) -> Step {
         self.now = self.now.plus_seconds(1);
