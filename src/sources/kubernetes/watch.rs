@@ -34,7 +34,7 @@ use tracing::Instrument;
 
 use super::{
     ask::{self, Form},
-    desk::Sender,
+    desk::{Message, Sender},
     fault::Fault,
     known::Sink,
     now,
@@ -140,6 +140,10 @@ struct Place {
     logged: Option<&'static str>,
     /// True once the desk waits no more.
     settled: bool,
+    /// To be told to the desk behind what was read: that it need wait no more, or that a list was complete.
+    tell_settled: bool,
+    /// The same: that the server is heard again after a fault.
+    tell_again: bool,
 }
 
 /// A watch ended without a fault.
@@ -172,16 +176,18 @@ impl<S: Sink> Watch<S> {
                     continue;
                 }
                 Some(client) => tokio::select! {
-                    result = reader.read(&client, &mut place) => result,
+                    result = reader.read(&client, &mut place) => Some(result),
                     changed = link.changed() => match changed {
-                        Ok(()) => continue,
+                        Ok(()) => None,
                         Err(_) => return,
                     },
                 },
             };
-            if !reader.sink.flush().await {
+            // However the reading ended, and wherever it was cut off: what was read is told.
+            if !reader.tell(&mut place).await {
                 return;
             }
+            let Some(result) = result else { continue };
             let pause = match result {
                 Ok(Ended { after }) => {
                     meter.resumed();
@@ -199,16 +205,19 @@ impl<S: Sink> Watch<S> {
                     // allowed the others do not wait.
                     let forbidden = matches!(fault, Fault::Forbidden(_));
                     if forbidden || (fault.is_definite() && fault != Fault::NotFound && !cluster.is_empty()) {
-                        reader.settle(&mut place).await;
+                        place.settle();
                     }
                     let pause = place.after(&fault, resource.choices.len());
                     if pause == MISSING_PAUSE {
                         meter.missing();
-                        reader.settle(&mut place).await;
+                        place.settle();
                     }
                     pause
                 }
             };
+            if !reader.tell(&mut place).await {
+                return;
+            }
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 changed = link.changed() => if changed.is_err() { return },
@@ -256,6 +265,11 @@ impl Place {
         }
     }
 
+    /// The desk is to be told that it need wait no more, if it was not.
+    fn settle(&mut self) {
+        self.tell_settled |= !self.settled;
+    }
+
     fn log(&mut self, fault: &Fault, cluster: &str, kind: &str) {
         let reason = fault.reason();
         if self.logged == Some(reason) {
@@ -277,14 +291,13 @@ impl Place {
         }
     }
 
-    /// Everything works; true if something did not before.
-    fn succeeded(&mut self, cluster_kind: &str) -> bool {
+    /// Everything works; where something did not before, the desk is to be told.
+    fn succeeded(&mut self, cluster_kind: &str) {
         (self.faults, self.misses) = (0, 0);
-        let again = self.logged.take().is_some();
-        if again {
+        if self.logged.take().is_some() {
             tracing::info!(kind = cluster_kind, "is watched again");
+            self.tell_again = true;
         }
-        again
     }
 }
 
@@ -458,8 +471,9 @@ impl<S: Sink> Reader<'_, S> {
         }
         if result.is_ok() {
             self.meter.heard(events, now());
-            if place.version.is_some() && place.succeeded(&self.resource.name) {
-                self.sender.again().await;
+            if place.version.is_some() {
+                place.succeeded(&self.resource.name);
+                self.tell(place).await;
             }
         }
         if stream.partial.len() > MAX_EVENT { Err(Fault::TooLarge) } else { result }
@@ -470,18 +484,29 @@ impl<S: Sink> Reader<'_, S> {
         self.sink.flush().await;
         (place.version, place.proven, place.unpaged) = (Some(version), true, false);
         self.meter.synced(&self.resource.choices[place.choice].path, now());
-        if place.succeeded(&self.resource.name) {
-            self.sender.again().await;
-        }
+        place.succeeded(&self.resource.name);
         // Also where the desk waits no more: that a kind could not be read was told in the same way.
-        place.settled = true;
-        self.sender.settle().await;
+        place.tell_settled = true;
+        self.tell(place).await;
     }
 
-    async fn settle(&self, place: &mut Place) {
-        if !std::mem::replace(&mut place.settled, true) {
-            self.sender.settle().await;
+    /// Tells what was read and what is to be told behind it; false once nobody wants it any more. It may be dropped
+    /// while it waits: what is not told then stays to be told.
+    async fn tell(&mut self, place: &mut Place) -> bool {
+        if !self.sink.flush().await {
+            return false;
         }
+        if place.tell_again {
+            let Some(room) = self.sender.room().await else { return false };
+            room.send(Message::Again(self.sender.from()));
+            place.tell_again = false;
+        }
+        if place.tell_settled {
+            let Some(room) = self.sender.room().await else { return false };
+            room.send(Message::Settled(self.sender.from()));
+            (place.tell_settled, place.settled) = (false, true);
+        }
+        true
     }
 
     fn selection(&self) -> Vec<String> {
