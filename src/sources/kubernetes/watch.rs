@@ -265,6 +265,19 @@ impl Place {
         }
     }
 
+    /// A smaller page than one of `limit` objects that was too large; none where a single object is. Where everything at
+    /// once is too large, pages are asked for again, however long they take.
+    fn smaller(&mut self, limit: u32) -> Option<u32> {
+        match limit {
+            0 => {
+                self.unpaged = false;
+                Some(PAGE)
+            }
+            1 => None,
+            more => Some((more / 10).max(1)),
+        }
+    }
+
     /// The desk is to be told that it need wait no more, if it was not.
     fn settle(&mut self) {
         self.tell_settled |= !self.settled;
@@ -344,11 +357,13 @@ impl<S: Sink> Reader<'_, S> {
             query.extend(next.as_deref().map(|next| format!("continue={}", escape(next))));
             let asked = format!("{path}?{}", query.join("&"));
             let text = match ask::whole(client, &asked, form, PAGE_TIME, MAX_PAGE).await {
-                Err(Fault::TooLarge) if limit > 1 => {
-                    limit /= 10;
-                    limit = limit.max(1);
-                    continue;
-                }
+                Err(Fault::TooLarge) => match place.smaller(limit) {
+                    Some(smaller) => {
+                        limit = smaller;
+                        continue;
+                    }
+                    None => return Err(Fault::TooLarge),
+                },
                 Err(Fault::Gone) => {
                     place.unpaged = true;
                     return Err(Fault::Gone);
@@ -557,41 +572,4 @@ pub(super) fn jittered(time: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_a_limit_and_a_server_may_ask_for_one() {
-        let mut place = Place::default();
-        let pauses: Vec<u128> = (0..10).map(|_| place.after(&Fault::Timeout, 1).as_millis()).collect();
-        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
-        assert_eq!(place.after(&Fault::Busy(Some(Duration::from_secs(7))), 1), Duration::from_secs(7));
-        let jittered = jittered(Duration::from_secs(1)).as_millis();
-        assert!((500..=1000).contains(&jittered), "{jittered}");
-    }
-
-    #[test]
-    fn a_server_that_refuses_the_place_three_times_is_listed_again_and_one_that_is_away_is_not() {
-        let mut place = Place { version: Some("9".to_owned()), ..Place::default() };
-        for _ in 0..5 {
-            place.after(&Fault::Unreachable(String::new()), 1);
-            place.after(&Fault::Timeout, 1);
-        }
-        assert!(place.version.is_some());
-        place.after(&Fault::Status(504, "Too large resource version".to_owned()), 1);
-        assert!(place.version.is_none());
-    }
-
-    #[test]
-    fn an_older_version_is_taken_at_once_but_not_where_the_newer_one_was_there() {
-        let mut place = Place::default();
-        assert_eq!((place.after(&Fault::NotFound, 2), place.choice), (Duration::ZERO, 1));
-        assert_eq!((place.after(&Fault::NotFound, 2), place.choice), (MISSING_PAUSE, 0));
-        let mut proven = Place { proven: true, version: Some("9".to_owned()), ..Place::default() };
-        proven.after(&Fault::NotFound, 2);
-        assert_eq!((proven.choice, proven.version.is_some()), (0, true));
-        proven.after(&Fault::NotFound, 2);
-        proven.after(&Fault::NotFound, 2);
-        assert_eq!((proven.choice, proven.version.is_some()), (1, false));
-    }
-}
+mod tests;
