@@ -163,7 +163,7 @@ impl Host {
 
     /// Takes in a batch but for its observations. Returns what stands with Domains.
     pub(super) fn take(&mut self, batch: Batch) -> Vec<(String, Option<Published>)> {
-        let Batch { standings, verdicts, first, observations: _ } = batch;
+        let Batch { standings, verdicts, first, observations: _, word: _ } = batch;
         self.has_begun |= first;
         let domains = standings.iter().filter(|change| {
             change.key.kind == StandingKind::DomainAnnotations && change.key.namespace == self.system_namespace

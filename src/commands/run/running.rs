@@ -10,7 +10,7 @@ use anyhow::Result;
 use mcdns_control::Leadership;
 use mcdns_core::{
     check::Finding,
-    model::{Observation, Timestamp},
+    model::{HostWord, Observation, Timestamp},
 };
 use mcdns_publish::WithEngine;
 use mcdns_serve::{Condition, Server};
@@ -77,9 +77,17 @@ impl Running {
     }
 
     pub(super) fn take(&mut self, observations: &[Observation]) -> Result<()> {
+        self.take_with(observations, None)
+    }
+
+    /// Takes in observations, with what the host itself says where their source tells that apart.
+    fn take_with(&mut self, observations: &[Observation], word: Option<&HostWord>) -> Result<()> {
         let _span = tracing::debug_span!("observe", observations = observations.len()).entered();
         let started = Instant::now();
-        let update = self.federation().observe(observations)?;
+        let update = match word {
+            Some(word) => self.federation().observe_with(observations, word)?,
+            None => self.federation().observe(observations)?,
+        };
         let elapsed = started.elapsed();
         self.admin.metrics().updated(elapsed.as_secs_f64(), update.changes.len());
         if !update.changes.is_empty() {
@@ -140,7 +148,7 @@ impl Running {
 
     /// Takes in what the host cluster and the members showed.
     pub(super) fn take_kubernetes(&mut self, batch: kubernetes::Batch) -> Result<()> {
-        self.take(&batch.observations)?;
+        self.take_with(&batch.observations, Some(&batch.word))?;
         let Some(host) = &mut self.host else { return Ok(()) };
         let first = batch.first;
         let published = host.take(batch);

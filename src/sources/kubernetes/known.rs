@@ -83,11 +83,11 @@ impl Known {
         Arc::new(Mutex::new(Self { slots, ..Self::default() }))
     }
 
-    /// Everything that is known, as gone.
-    pub(super) fn drain(&mut self) -> Vec<Observation> {
+    /// Takes everything that is known.
+    pub(super) fn drain(&mut self) -> Vec<(ObjectKey, Arc<Object>)> {
         self.findings.clear();
         let slots = std::mem::take(&mut self.slots).into_iter();
-        slots.filter(|(_, slot)| slot.object.is_some()).map(|(key, _)| Observation { key, object: None }).collect()
+        slots.filter_map(|(key, slot)| Some((key, slot.object?))).collect()
     }
 
     /// What is wrong with objects.

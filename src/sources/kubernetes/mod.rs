@@ -45,7 +45,7 @@ use kube::Client;
 use mcdns_api::StandingChange;
 use mcdns_core::{
     health::Verdict,
-    model::{ClusterName, LabelSelector, Object, ObjectKey, Observation, Scope, Timestamp},
+    model::{ClusterName, HostWord, LabelSelector, Object, ObjectKey, Observation, Scope, Timestamp},
 };
 use tokio::{
     sync::{mpsc, watch as channel},
@@ -119,6 +119,9 @@ pub struct Batch {
     pub standings: Vec<StandingChange>,
     /// What is to be written about members, by name; nothing where somebody else maintains that.
     pub verdicts: Vec<(ClusterName, Verdict)>,
+    /// What the host itself says of clusters: an observation of a KubeFedCluster may be of our own making, when the health
+    /// by our own probes changes, and nothing is observed of what is in clusters that left.
+    pub word: HostWord,
     /// True for the first batch alone.
     pub first: bool,
 }
