@@ -267,20 +267,24 @@ impl Desk {
             }
             Message::Reachable(from, why) => {
                 let Some((name, member)) = self.member(&from) else { return };
-                let changed = member.misconfigured != why;
+                if member.misconfigured == why {
+                    return;
+                }
                 member.misconfigured = why;
-                if changed {
-                    if let Some(why) = member.misconfigured.clone() {
+                match (member.misconfigured.clone(), member.has_client()) {
+                    (Some(why), false) => {
                         tracing::warn!(cluster = &*name, error = why, "a member cannot be asked");
                         self.probed(&name, ProbeOutcome::Misconfigured(why), now());
-                    } else {
-                        tracing::info!(cluster = &*name, "it is known how to reach a member");
                     }
+                    (Some(why), true) => {
+                        tracing::warn!(cluster = &*name, error = why, "the client of a member stays as it was");
+                    }
+                    (None, _) => tracing::info!(cluster = &*name, "it is known how to reach a member"),
                 }
             }
             Message::Probed(from, outcome, at) => {
                 let Some((name, member)) = self.member(&from) else { return };
-                let outcome = member.misconfigured.clone().map(ProbeOutcome::Misconfigured).or(outcome);
+                let outcome = member.unasked().cloned().map(ProbeOutcome::Misconfigured).or(outcome);
                 if let Some(outcome) = outcome {
                     self.probed(&name, outcome, at);
                 }

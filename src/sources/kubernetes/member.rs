@@ -134,7 +134,7 @@ pub(super) struct Member {
     pub(super) epoch: u64,
     pub(super) cluster: Cluster,
     pub(super) monitor: Monitor,
-    /// Why it cannot be asked at all.
+    /// What is wrong with its KubeFedCluster or Secret.
     pub(super) misconfigured: Option<String>,
     /// The probe before could not reach it.
     pub(super) unreachable: bool,
@@ -233,9 +233,20 @@ impl Member {
         self.link.send_modify(|_| {});
     }
 
+    /// True if there is a client to ask it with.
+    pub(super) fn has_client(&self) -> bool {
+        self.link.borrow().client.is_some()
+    }
+
+    /// Why it cannot be asked at all. A client that was made before something went wrong goes on being used: what cannot be
+    /// read here says nothing of the member.
+    pub(super) fn unasked(&self) -> Option<&String> {
+        self.misconfigured.as_ref().filter(|_| !self.has_client())
+    }
+
     /// True once it has answered, or surely will not.
     pub(super) fn is_settled(&self) -> bool {
-        self.misconfigured.is_some() || (self.cluster.is_settled() && self.monitor.outcome().is_some())
+        self.unasked().is_some() || (self.cluster.is_settled() && self.monitor.outcome().is_some())
     }
 }
 
