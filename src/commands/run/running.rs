@@ -114,7 +114,7 @@ impl Running {
 
     /// Starts the publishers as soon as what they need is known.
     fn start_publishers(&mut self) {
-        if !self.publishers.wait() || self.host.as_ref().is_some_and(|host| !host.has_begun()) {
+        if !self.publishers.wait() || self.host.as_ref().is_some_and(|host| !host.is_open()) {
             return;
         }
         let federation = Arc::clone(&self.federation);
@@ -158,8 +158,20 @@ impl Running {
         if first {
             self.tell_sources();
         }
+        self.look_at_gate();
         self.publish();
         Ok(())
+    }
+
+    /// Once enough was read, everything is looked at that waited for it.
+    fn look_at_gate(&mut self) {
+        let Some(host) = self.host.as_mut().filter(|host| !host.is_open()) else { return };
+        if host.gate().look(Instant::now()) {
+            let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
+            host.touch_statuses(federation.engine().record_keys().cloned());
+            drop(federation);
+            self.start_publishers();
+        }
     }
 
     /// Takes in what external-dns published, and says so when it is served.
@@ -192,7 +204,7 @@ impl Running {
 
     /// Has serials written that are due, where this replica writes.
     fn publish(&mut self) {
-        if let Some(host) = self.host.as_ref().filter(|host| host.leads()) {
+        if let Some(host) = self.host.as_ref().filter(|host| host.leads() && host.is_open()) {
             host.publish(self.federation().to_publish());
         }
     }
@@ -287,6 +299,7 @@ impl Running {
         if self.until_deadline().is_zero() {
             self.take(&[])?;
         }
+        self.look_at_gate();
         self.start_publishers();
         self.look_at_publishers();
         self.publish();
@@ -397,15 +410,20 @@ impl Running {
     }
 
     /// How long until [`Running::tick`] has something to do.
-    pub(super) fn until_next(&self) -> Duration {
+    pub(super) fn until_next(&mut self) -> Duration {
         if self.paused {
             return TELL;
         }
         let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
         let take_back = self.take_back_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let publish = self.host.as_ref().filter(|host| host.leads()).and_then(|_| self.federation().publication_due());
+        let publish = self
+            .host
+            .as_ref()
+            .filter(|host| host.leads() && host.is_open())
+            .and_then(|_| self.federation().publication_due());
         let publish = publish.map(until);
-        let others = [tell, take_back, publish, self.zone_files.until_look(), self.publishers.until_next()];
+        let open = self.host.as_mut().and_then(|host| host.gate().until_next(Instant::now()));
+        let others = [tell, take_back, publish, open, self.zone_files.until_look(), self.publishers.until_next()];
         others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
 

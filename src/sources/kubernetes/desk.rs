@@ -95,8 +95,8 @@ pub(super) struct Desk {
     /// back is listed.
     adopted: BTreeMap<ClusterName, BTreeMap<ObjectKey, Arc<Object>>>,
     has_adopted: bool,
-    /// The KubeFedClusters were listed completely.
-    knows_clusters: bool,
+    /// More was read since the last batch.
+    has_progress: bool,
     /// Who wrote the status of each KubeFedCluster last.
     writers: BTreeMap<ClusterName, String>,
     /// When somebody else was last seen to write health, and who.
@@ -174,7 +174,7 @@ impl Desk {
             places: BTreeMap::new(),
             adopted: of_members,
             has_adopted,
-            knows_clusters: false,
+            has_progress: false,
             writers: BTreeMap::new(),
             foreign: None,
             pending: Pending::default(),
@@ -224,7 +224,7 @@ impl Desk {
         if self.first_sent {
             let Pending { observations, standings, verdicts, word } = &self.pending;
             let says_nothing = observations.is_empty() && standings.is_empty() && verdicts.is_empty();
-            return !says_nothing || *word != HostWord::default();
+            return !says_nothing || *word != HostWord::default() || self.has_progress;
         }
         let waited = self.started.elapsed() >= FIRST;
         match self.host_settled {
@@ -238,12 +238,14 @@ impl Desk {
     fn batch(&mut self) -> Batch {
         let Pending { observations, standings, verdicts, word } = std::mem::take(&mut self.pending);
         self.forget_left();
+        self.has_progress = false;
         let first = !std::mem::replace(&mut self.first_sent, true);
         Batch {
             observations: observations.into_iter().map(|(key, object)| Observation { key, object }).collect(),
             standings: standings.into_iter().map(|(key, standing)| StandingChange { key, standing }).collect(),
             verdicts: verdicts.into_iter().collect(),
             word,
+            progress: self.progress(),
             first,
         }
     }
@@ -258,7 +260,10 @@ impl Desk {
     fn take(&mut self, message: Message) {
         match message {
             Message::News(from, news) => self.news(&from, news),
-            Message::Settled(from) => self.settled(&from),
+            Message::Settled(from) => {
+                self.has_progress = true;
+                self.settled(&from);
+            }
             Message::Again(from) => self.heard_again(&from),
             Message::Secrets(names) => {
                 for name in &names {

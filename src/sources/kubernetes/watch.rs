@@ -209,7 +209,7 @@ impl<S: Sink> Watch<S> {
                     }
                     let pause = place.after(&fault, resource.choices.len());
                     if pause == MISSING_PAUSE {
-                        meter.missing();
+                        place.tell_settled |= meter.missing();
                         place.settle();
                     }
                     pause

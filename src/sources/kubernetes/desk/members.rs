@@ -17,10 +17,11 @@ use std::{
     time::Instant,
 };
 
+use mcdns_api::StandingKind;
 use mcdns_core::model::{ClusterName, Fact, Kind, Object, ObjectKey, Scope};
 
 use super::{Desk, From};
-use crate::kubernetes::known::lock;
+use crate::kubernetes::{Progress, known::lock, member::Watched};
 
 impl Desk {
     /// A KubeFedCluster is gone, and its member is watched no more.
@@ -45,17 +46,32 @@ impl Desk {
     /// Once a batch tells of a KubeFedCluster, no loss of all of them is held, and what was in those that left is gone
     /// for good.
     pub(super) fn forget_left(&mut self) {
-        if self.knows_clusters && self.written.values().any(|written| written.told.is_some()) {
+        let is_listed = |watched: &Watched| watched.kind == Kind::Cluster && watched.listed;
+        if self.host.watches.iter().any(is_listed) && self.written.values().any(|written| written.told.is_some()) {
             self.adopted.clear();
+        }
+    }
+
+    /// How much was read.
+    pub(super) fn progress(&self) -> Progress {
+        let unlisted = |kind: &StandingKind| {
+            // Two parts of a Domain are written.
+            let kind = if *kind == StandingKind::DomainStatus { StandingKind::DomainAnnotations } else { *kind };
+            self.host.watches.iter().any(|watched| watched.standing == Some(kind) && !watched.listed)
+        };
+        let unread = self.members.iter().filter(|(_, member)| !member.is_read());
+        Progress {
+            host: self.host_settled.is_some(),
+            stands: StandingKind::ALL.into_iter().filter(|kind| !unlisted(kind)).collect(),
+            unread: unread.map(|(name, _)| Arc::clone(name)).collect(),
         }
     }
 
     pub(super) fn settled(&mut self, from: &From) {
         if from.member.is_none() {
             let Some(watched) = self.host.watches.get_mut(from.index) else { return };
-            watched.settled = true;
+            watched.settle();
             if watched.kind == Kind::Cluster && watched.meter.is_synced() {
-                self.knows_clusters = true;
                 // Members whose KubeFedCluster went while nobody looked, and those that left before.
                 self.pending.word.left.extend(self.adopted.keys().cloned());
             }
@@ -66,7 +82,7 @@ impl Desk {
         }
         let Some((name, member)) = self.member(from) else { return };
         if let Some(watched) = member.cluster.watches.get_mut(from.index) {
-            watched.settled = true;
+            watched.settle();
         }
         let read = member.cluster.is_synced(Kind::Service) && member.cluster.is_synced(Kind::EndpointSlice);
         if read && !std::mem::replace(&mut member.observed, true) {
