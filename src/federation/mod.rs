@@ -26,7 +26,7 @@ use mcdns_core::{
     answer::{AuthoritativeZone, OtherZone, Snapshot, Soa, Zone, ZoneDifference, ZonePatch},
     check::{Finding, FindingCode},
     dns::{OwnerName, Serial},
-    model::{ClusterName, Object, ObjectKey, Observation, Timestamp},
+    model::{ClusterName, HostWord, Object, ObjectKey, Observation, Timestamp},
     records::{Engine, Options, Update, ZoneDigests},
 };
 use mcdns_publish::Publishing;
@@ -186,6 +186,17 @@ impl Federation {
     pub fn observe(&mut self, observations: &[Observation]) -> Result<Update> {
         let lags = self.lags();
         let update = self.engine.observe(observations, Some(now()));
+        self.publish(update, BTreeSet::new(), lags)
+    }
+
+    /// Takes in observations of a source that says apart what is the host's own word.
+    ///
+    /// # Errors
+    ///
+    /// As [`Federation::observe`].
+    pub fn observe_with(&mut self, observations: &[Observation], word: &HostWord) -> Result<Update> {
+        let lags = self.lags();
+        let update = self.engine.observe_with(observations, word, Some(now()));
         self.publish(update, BTreeSet::new(), lags)
     }
 

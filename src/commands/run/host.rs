@@ -12,6 +12,7 @@ use std::{
     collections::BTreeMap,
     fs,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use anyhow::{Result, anyhow};
@@ -34,6 +35,7 @@ use tokio::{
     task::JoinHandle,
 };
 
+use super::opening::{Gate, Stage};
 use crate::{
     admin::{
         Admin,
@@ -53,6 +55,10 @@ pub(super) struct Host {
     system_namespace: String,
     /// The first batch was taken in.
     has_begun: bool,
+    /// Whether enough was read to write.
+    gate: Gate,
+    /// What the writer knows to be told completely.
+    complete: Vec<StandingKind>,
     /// Conditions that the writer has.
     domains: BTreeMap<NamespacedName, Vec<Condition>>,
     held: BTreeMap<ClusterName, Condition>,
@@ -79,6 +85,7 @@ struct Members {
 struct Wanted {
     federation: Arc<Mutex<Federation>>,
     groups: Vec<String>,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Host {
@@ -119,6 +126,8 @@ impl Host {
             writing: None,
             system_namespace,
             has_begun: false,
+            gate: Gate::new(settings.grace.value),
+            complete: Vec::new(),
             domains: BTreeMap::new(),
             held: BTreeMap::new(),
         })
@@ -146,15 +155,16 @@ impl Host {
         let lease = lease::spawn(self.client.clone(), options);
         let leadership = lease.leadership.clone();
         let recorder = events::recorder(self.client.clone(), &identity, leadership.clone());
-        let wanted = Wanted { federation: Arc::clone(federation), groups: settings.dns_endpoint_groups.value.clone() };
+        let groups = settings.dns_endpoint_groups.value.clone();
+        let wanted = Wanted { federation: Arc::clone(federation), groups, stage: self.gate.stage() };
         let options = WriterOptions {
             lease: kubernetes.lease_name.value.clone(),
             endpoint_groups: settings.dns_endpoint_groups.value.clone(),
             probe_refresh: kubernetes.period.value,
             ..WriterOptions::new(&self.system_namespace)
         };
-        let writer =
-            writer::spawn(self.client.clone(), options, Arc::new(wanted), leadership.clone(), recorder.clone());
+        let gated = self.gate.lease(leadership.clone());
+        let writer = writer::spawn(self.client.clone(), options, Arc::new(wanted), gated, recorder.clone());
         let reports = writer.report();
         admin.metrics().add(move |families| collect_writer(&reports.borrow(), families));
         let members = Members { handle: Arc::clone(&self.handle), namespace: self.system_namespace.clone() };
@@ -165,7 +175,7 @@ impl Host {
 
     /// Takes in a batch but for its observations. Returns what stands with Domains.
     pub(super) fn take(&mut self, batch: Batch) -> Vec<(String, Option<Published>)> {
-        let Batch { standings, verdicts, first, observations: _ } = batch;
+        let Batch { standings, verdicts, progress, first, observations: _, word: _ } = batch;
         self.has_begun |= first;
         let domains = standings.iter().filter(|change| {
             change.key.kind == StandingKind::DomainAnnotations && change.key.namespace == self.system_namespace
@@ -179,16 +189,21 @@ impl Host {
         if let Some(Writing { writer, .. }) = &self.writing {
             writer.stands(standings);
             writer.verdicts(verdicts);
-            if first {
-                writer.stands_complete(&StandingKind::ALL);
+            let complete = progress.stands.iter().filter(|kind| !self.complete.contains(kind)).copied();
+            let complete: Vec<StandingKind> = complete.collect();
+            if !complete.is_empty() {
+                writer.stands_complete(&complete);
+                self.complete.extend(complete);
             }
         }
+        self.gate.take(progress, Instant::now());
         published
     }
 
     /// Has the records looked at that an update may have changed.
     pub(super) fn touch(&self, update: &Update, federation: &Federation) {
-        let Some(Writing { writer, .. }) = &self.writing else { return };
+        // When the gate opens, all of them are looked at.
+        let Some(Writing { writer, .. }) = self.writing.as_ref().filter(|_| self.gate.is_open()) else { return };
         writer.touch(update.records.iter().cloned(), Urgency::Answers);
         if update.all_records {
             writer.touch(federation.engine().record_keys().cloned(), Urgency::Status);
@@ -243,9 +258,14 @@ impl Host {
         self.writing.as_ref().map(|writing| writing.leadership.clone())
     }
 
-    /// True once the first batch was taken in.
-    pub(super) fn has_begun(&self) -> bool {
-        self.has_begun
+    /// True if enough was read to write records.
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.is_open()
+    }
+
+    /// Whether enough was read to write.
+    pub(super) fn gate(&mut self) -> &mut Gate {
+        &mut self.gate
     }
 
     /// Has the statuses of records looked at again.
@@ -452,8 +472,18 @@ impl tokens::Members for Members {
     }
 }
 
+impl Wanted {
+    fn is_open(&self) -> bool {
+        *self.stage.borrow() == Stage::Open
+    }
+}
+
 impl Desired for Wanted {
     fn objects(&self, key: &RecordKey) -> Option<RecordObjects> {
+        if !self.is_open() {
+            // A record that stands in the host is left as it is then.
+            return None;
+        }
         let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
         let engine = federation.engine();
         let published = federation.publishing().map(|publishing| publishing.conditions(&engine.names_of_record(key)));
@@ -462,6 +492,9 @@ impl Desired for Wanted {
     }
 
     fn record_keys(&self) -> Vec<RecordKey> {
+        if !self.is_open() {
+            return Vec::new();
+        }
         let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
         federation.engine().record_keys().cloned().collect()
     }

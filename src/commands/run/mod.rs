@@ -10,6 +10,7 @@
 
 mod files;
 mod host;
+mod opening;
 mod publishing;
 mod running;
 mod skydns;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use mcdns_control::Leadership;
 use mcdns_core::{
     check::Finding,
-    model::{Observation, Timestamp},
+    model::{HostWord, Observation, Timestamp},
 };
 use mcdns_publish::WithEngine;
 use mcdns_serve::{Condition, Server};
@@ -78,9 +78,17 @@ impl Running {
     }
 
     pub(super) fn take(&mut self, observations: &[Observation]) -> Result<()> {
+        self.take_with(observations, None)
+    }
+
+    /// Takes in observations, with what the host itself says where their source tells that apart.
+    fn take_with(&mut self, observations: &[Observation], word: Option<&HostWord>) -> Result<()> {
         let _span = tracing::debug_span!("observe", observations = observations.len()).entered();
         let started = Instant::now();
-        let update = self.federation().observe(observations)?;
+        let update = match word {
+            Some(word) => self.federation().observe_with(observations, word)?,
+            None => self.federation().observe(observations)?,
+        };
         let elapsed = started.elapsed();
         self.admin.metrics().updated(elapsed.as_secs_f64(), update.changes.len());
         if !update.changes.is_empty() {
@@ -107,7 +115,7 @@ impl Running {
 
     /// Starts the publishers as soon as what they need is known.
     fn start_publishers(&mut self) {
-        if !self.publishers.wait() || self.host.as_ref().is_some_and(|host| !host.has_begun()) {
+        if !self.publishers.wait() || self.host.as_ref().is_some_and(|host| !host.is_open()) {
             return;
         }
         let federation = Arc::clone(&self.federation);
@@ -141,7 +149,7 @@ impl Running {
 
     /// Takes in what the host cluster and the members showed.
     pub(super) fn take_kubernetes(&mut self, batch: kubernetes::Batch) -> Result<()> {
-        self.take(&batch.observations)?;
+        self.take_with(&batch.observations, Some(&batch.word))?;
         let Some(host) = &mut self.host else { return Ok(()) };
         let first = batch.first;
         let published = host.take(batch);
@@ -151,8 +159,20 @@ impl Running {
         if first {
             self.tell_sources();
         }
+        self.look_at_gate();
         self.publish();
         Ok(())
+    }
+
+    /// Once enough was read, everything is looked at that waited for it.
+    fn look_at_gate(&mut self) {
+        let Some(host) = self.host.as_mut().filter(|host| !host.is_open()) else { return };
+        if host.gate().look(Instant::now()) {
+            let federation = self.federation.lock().unwrap_or_else(PoisonError::into_inner);
+            host.touch_statuses(federation.engine().record_keys().cloned());
+            drop(federation);
+            self.start_publishers();
+        }
     }
 
     /// Takes in what external-dns published, and says so when it is served.
@@ -185,7 +205,7 @@ impl Running {
 
     /// Has serials written that are due, where this replica writes.
     fn publish(&mut self) {
-        if let Some(host) = self.host.as_ref().filter(|host| host.leads()) {
+        if let Some(host) = self.host.as_ref().filter(|host| host.leads() && host.is_open()) {
             host.publish(self.federation().to_publish());
         }
     }
@@ -282,6 +302,7 @@ impl Running {
         if self.until_deadline().is_zero() {
             self.take(&[])?;
         }
+        self.look_at_gate();
         self.start_publishers();
         self.look_at_publishers();
         self.publish();
@@ -400,15 +421,20 @@ impl Running {
     }
 
     /// How long until [`Running::tick`] has something to do.
-    pub(super) fn until_next(&self) -> Duration {
+    pub(super) fn until_next(&mut self) -> Duration {
         if self.paused {
             return TELL;
         }
         let tell = self.tell_at.map(|at| at.saturating_duration_since(Instant::now()));
         let take_back = self.take_back_at.map(|at| at.saturating_duration_since(Instant::now()));
-        let publish = self.host.as_ref().filter(|host| host.leads()).and_then(|_| self.federation().publication_due());
+        let publish = self
+            .host
+            .as_ref()
+            .filter(|host| host.leads() && host.is_open())
+            .and_then(|_| self.federation().publication_due());
         let publish = publish.map(until);
-        let others = [tell, take_back, publish, self.zone_files.until_look(), self.publishers.until_next()];
+        let open = self.host.as_mut().and_then(|host| host.gate().until_next(Instant::now()));
+        let others = [tell, take_back, publish, open, self.zone_files.until_look(), self.publishers.until_next()];
         others.into_iter().flatten().fold(self.until_deadline(), Duration::min)
     }
 

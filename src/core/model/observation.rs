@@ -3,7 +3,12 @@
 //! A source parses at its edge and hands over facts; it makes no decisions. An [`Observation`] names the
 //! object that changed, which is what keeps the work behind it in proportion to the change.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +114,17 @@ pub struct Observation {
     pub key: ObjectKey,
     /// As it is now; none when it is gone. "Could not be read" is no observation at all.
     pub object: Option<Arc<Object>>,
+}
+
+/// What the host itself says of clusters, where a source makes observations of its own too: of health by its own probes,
+/// and of members that it watches only as long as their KubeFedClusters are there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostWord {
+    /// Clusters whose KubeFedClusters the host speaks of now: they were told, or it was heard again after a fault.
+    pub heard: BTreeSet<ClusterName>,
+    /// Clusters that are watched no more, because their KubeFedClusters are gone. Nothing is said of the objects in them:
+    /// they go when the KubeFedCluster goes, and stay while the loss of that is held.
+    pub left: BTreeSet<ClusterName>,
 }
 
 /// What an object says, by kind. The variant must fit [`ObjectKey::kind`]; [`Fact::fits`] says which do.

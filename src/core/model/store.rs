@@ -258,6 +258,26 @@ impl Model {
         }
     }
 
+    /// Every object that is known in a member.
+    pub(crate) fn objects_of(&self, cluster: &ClusterName) -> Vec<ObjectKey> {
+        let key = |kind, name: &NamespacedName| ObjectKey::member(cluster, kind, &name.namespace, &name.name);
+        let mut keys = Vec::new();
+        for (name, facts) in &self.services {
+            let Some(shard) = facts.shards.get(cluster) else { continue };
+            keys.extend(shard.service.is_some().then(|| key(Kind::Service, name)));
+            keys.extend(shard.endpoints.is_some().then(|| key(Kind::Endpoints, name)));
+            let slices = shard.slices.keys();
+            keys.extend(slices.map(|slice| ObjectKey::member(cluster, Kind::EndpointSlice, &name.namespace, slice)));
+        }
+        let ingresses = self.ingresses.iter().filter(|(_, facts)| facts.shards.contains_key(cluster));
+        keys.extend(ingresses.map(|(name, _)| key(Kind::Ingress, name)));
+        if let Some(member) = self.members.get(cluster) {
+            keys.extend(member.observed.then(|| ObjectKey::observed_member(cluster)));
+            keys.extend(member.nodes.keys().map(|node| ObjectKey::member(cluster, Kind::Node, "", node)));
+        }
+        keys
+    }
+
     /// A slice is filed under its service; when its label changes, both services are concerned, and the one
     /// it leaves is returned only if it goes to no other: so the move is applied as leaving first.
     fn apply_slice(

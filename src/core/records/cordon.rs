@@ -6,8 +6,9 @@
 //! ```
 //!
 //! The annotation is what counts for everybody. What is asked of a replica itself is for the time when the host cannot be
-//! written to: it holds for that replica alone, over a restart too, until the KubeFedCluster is observed again after the
-//! request. From then on the annotation counts, whatever it says: the host is where all replicas agree.
+//! written to: it holds for that replica alone, over a restart too, until the host itself speaks of the KubeFedCluster
+//! again after the request. From then on the annotation counts, whatever it says: the host is where all replicas agree.
+//! What a replica notices of a cluster by its own probes is no word of the host.
 //!
 //! Nothing softens a cordon: no grace, no last known targets, no guard against bulk loss. It takes no object away, so
 //! there is nothing that the guard could hold.
@@ -19,7 +20,7 @@ use super::{
     engine::{Affected, Engine},
     update::Update,
 };
-use crate::model::{ClusterName, Kind, Observation, Scope, Timestamp};
+use crate::model::{ClusterName, Timestamp};
 
 /// Annotation of a KubeFedCluster that takes it out of all answers; its value is the reason. `false` is none.
 pub const CORDON_ANNOTATION: &str = "mcdns.io/cordon";
@@ -36,8 +37,8 @@ impl Engine {
         &self.clusters.asked_cordons
     }
 
-    /// Cordons a cluster, or takes its cordon back, whatever the annotation says, until the KubeFedCluster is observed
-    /// again: then the annotation counts.
+    /// Cordons a cluster, or takes its cordon back, whatever the annotation says, until the host speaks of the
+    /// KubeFedCluster again: then the annotation counts.
     pub fn ask_cordon(&mut self, cluster: &ClusterName, cordoned: bool, now: Option<Timestamp>) -> Update {
         self.clusters.asked_cordons.insert(cluster.clone(), cordoned);
         let (clusters, _) = self.clusters.refresh(&self.model, &self.options, now);
@@ -58,14 +59,10 @@ impl Engine {
     }
 
     /// Forgets what was asked about cordons of clusters that the host speaks of now; true if there was any.
-    pub(super) fn overrule_cordons(&mut self, accepted: &[Observation]) -> bool {
+    pub(super) fn overrule_cordons(&mut self, heard: &BTreeSet<ClusterName>) -> bool {
         let asked = &mut self.clusters.asked_cordons;
         let before = asked.len();
-        if before > 0 {
-            for one in accepted.iter().filter(|one| one.key.scope == Scope::Host && one.key.kind == Kind::Cluster) {
-                asked.remove(&one.key.name);
-            }
-        }
+        asked.retain(|cluster, _| !heard.contains(cluster));
         asked.len() < before
     }
 }

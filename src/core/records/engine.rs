@@ -33,7 +33,10 @@ use crate::{
     answer::{Entry, Levels, Patch, PatchError, Snapshot, Soa, Zone, ZonePatch},
     check::Finding,
     dns::{OwnerName, Rrset, Serial, Ttl},
-    model::{ClusterName, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Timestamp, Touched},
+    model::{
+        ClusterName, HostWord, Kind, Model, NamespacedName, Object, Observation, RecordKey, RecordKind, Scope,
+        Timestamp, Touched,
+    },
     steering::Target,
 };
 
@@ -154,9 +157,18 @@ impl Engine {
     }
 
     /// Takes in observations; an empty slice lets time pass. Without a clock, grace is over.
+    ///
+    /// They are what a source read: an observation of a KubeFedCluster is the host's own word.
     pub fn observe(&mut self, observations: &[Observation], now: Option<Timestamp>) -> Update {
+        let clusters = observations.iter().filter(|one| one.key.scope == Scope::Host && one.key.kind == Kind::Cluster);
+        let heard = clusters.map(|one| ClusterName::clone(&one.key.name)).collect();
+        self.observe_with(observations, &HostWord { heard, ..HostWord::default() }, now)
+    }
+
+    /// The same for a source that says apart what is the host's own word.
+    pub fn observe_with(&mut self, observations: &[Observation], word: &HostWord, now: Option<Timestamp>) -> Update {
         let first = !std::mem::replace(&mut self.started, true);
-        let accepted = self.holds.filter(observations, &mut self.counts, &self.model);
+        let accepted = self.holds.filter(observations, &word.left, &mut self.counts, &self.model);
         let mut touched = BTreeSet::new();
         for observation in &accepted {
             if self.model.slice_moves(observation) {
@@ -167,7 +179,7 @@ impl Engine {
         }
         // Clusters are looked at when one of them is touched or a grace ends, so that the many changes of
         // endpoints in between do not pay for their number.
-        let overruled = self.overrule_cordons(&accepted);
+        let overruled = self.overrule_cordons(&word.heard);
         let clusters_touched = overruled || touched.iter().any(|touched| matches!(touched, Touched::Cluster(_)));
         let grace_over = match (self.clusters.next_deadline(), now) {
             (Some(deadline), Some(now)) => deadline <= now,

@@ -4,6 +4,9 @@
 //! until objects of that kind are back, or a person says that the loss is meant, with the annotation
 //! `mcdns.io/release: <checksum>` on the KubeFedCluster (for a member) or on a Domain (for the host). A
 //! checksum names one loss and works once.
+//!
+//! What is in a member shares the fate of its KubeFedCluster, whatever its number: while the loss of that is held, nothing
+//! in the member goes; when that is gone, everything goes with it, and nothing is held where nobody could release it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +32,9 @@ pub const RELEASE_ANNOTATION: &str = "mcdns.io/release";
 pub struct Holds {
     held: Vec<Hold>,
     used: BTreeSet<String>,
+    /// Clusters that are watched no more and whose KubeFedCluster is among what is held.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    left: BTreeSet<ClusterName>,
 }
 
 /// One held loss.
@@ -44,9 +50,16 @@ struct Hold {
 pub(super) type Counts = BTreeMap<(Scope, Kind), usize>;
 
 impl Holds {
-    /// Takes out of a batch the removals that must wait and puts in those that were released; `counts` is
-    /// brought up to what the result leaves.
-    pub(super) fn filter(&mut self, batch: &[Observation], counts: &mut Counts, model: &Model) -> Vec<Observation> {
+    /// Takes out of a batch the removals that must wait and puts in those that were released, and those of what is in
+    /// clusters that are gone; `left` are clusters that are watched no more. `counts` is brought up to what the result
+    /// leaves.
+    pub(super) fn filter(
+        &mut self,
+        batch: &[Observation],
+        left: &BTreeSet<ClusterName>,
+        counts: &mut Counts,
+        model: &Model,
+    ) -> Vec<Observation> {
         let mut result: Vec<Observation> = self.released(batch);
         let mut deltas: BTreeMap<(Scope, Kind), (usize, usize)> = BTreeMap::new();
         for observation in batch {
@@ -58,14 +71,23 @@ impl Holds {
                 _ => {}
             }
         }
-        for (group, (added, removed)) in deltas {
+        // First of all, since what is in members depends on it.
+        let clusters = (Scope::Host, Kind::Cluster);
+        let clusters = deltas.remove(&clusters).map(|delta| (clusters, delta));
+        for (group, (added, removed)) in clusters.into_iter().chain(deltas) {
             let here =
                 |observation: &&Observation| (&observation.key.scope, observation.key.kind) == (&group.0, group.1);
             let before = counts.get(&group).copied().unwrap_or(0);
-            let guarded = group.0 != Scope::World && before >= GUARDED_FROM && before + added == removed;
-            if guarded {
-                let gone = batch.iter().filter(here).filter(|observation| observation.object.is_none());
-                self.hold(&group, gone.map(|observation| observation.key.clone()).collect());
+            let vanished = group.0 != Scope::World && before >= GUARDED_FROM && before + added == removed;
+            let is_held = match &group.0 {
+                Scope::Member(cluster) if removed > 0 && self.is_lost(cluster) => true,
+                Scope::Member(cluster) => vanished && is_there(cluster, model, &result),
+                Scope::Host | Scope::World => vanished,
+            };
+            if is_held {
+                let (told, gone): (Vec<_>, Vec<_>) = batch.iter().filter(here).partition(|one| one.object.is_some());
+                self.hold(&group, gone.into_iter().map(|one| &one.key), told.iter().map(|one| &one.key));
+                result.extend(told.into_iter().cloned());
                 continue;
             }
             let back = batch.iter().filter(here).any(|observation| observation.object.is_some());
@@ -74,6 +96,7 @@ impl Holds {
             }
             result.extend(batch.iter().filter(here).cloned());
         }
+        self.follow_clusters(left, model, &mut result);
         for observation in &result {
             let count = counts.entry((observation.key.scope.clone(), observation.key.kind)).or_default();
             match (&observation.object, model.contains(&observation.key)) {
@@ -92,7 +115,7 @@ impl Holds {
 
     /// One finding for each loss that is held; that of a member is about its KubeFedCluster in the system namespace.
     pub(super) fn findings(&self, system_namespace: &Arc<str>) -> impl Iterator<Item = Finding> {
-        self.held.iter().map(|hold| {
+        self.releasable().map(|hold| {
             let (message, help) = hold.told("NAME", system_namespace);
             let finding = Finding::new(FindingCode::Held, message).help(help);
             match &hold.scope {
@@ -104,7 +127,7 @@ impl Holds {
 
     /// Members of which something is held.
     pub(super) fn members(&self) -> BTreeSet<&ClusterName> {
-        let members = self.held.iter().filter_map(|hold| match &hold.scope {
+        let members = self.releasable().filter_map(|hold| match &hold.scope {
             Scope::Member(cluster) => Some(cluster),
             Scope::Host | Scope::World => None,
         });
@@ -113,7 +136,7 @@ impl Holds {
 
     /// Condition `Held` of the KubeFedCluster or Domain `name` that speaks for `scope`; none if nothing is held there.
     pub(super) fn condition(&self, scope: &Scope, name: &str, system_namespace: &str) -> Option<RecordCondition> {
-        let here = self.held.iter().filter(|hold| hold.scope == *scope);
+        let here = self.releasable().filter(|hold| hold.scope == *scope);
         let told: Vec<String> = here
             .map(|hold| {
                 let (message, help) = hold.told(name, system_namespace);
@@ -128,12 +151,71 @@ impl Holds {
         })
     }
 
-    fn hold(&mut self, group: &(Scope, Kind), keys: BTreeSet<ObjectKey>) {
+    /// What a person may release by itself: not what is held in a member only because its KubeFedCluster is.
+    fn releasable(&self) -> impl Iterator<Item = &Hold> {
+        self.held.iter().filter(|hold| match &hold.scope {
+            Scope::Member(cluster) => !self.is_lost(cluster),
+            Scope::Host | Scope::World => true,
+        })
+    }
+
+    /// True if the KubeFedCluster is in force only because its loss is held.
+    fn is_lost(&self, cluster: &ClusterName) -> bool {
+        let mut clusters = self.held.iter().filter(|hold| hold.scope == Scope::Host && hold.kind == Kind::Cluster);
+        clusters.any(|hold| hold.keys.iter().any(|key| key.name == *cluster))
+    }
+
+    /// What is in clusters goes with their KubeFedClusters: everything that is known of those that are watched no more
+    /// (`left`), and what was held of the others.
+    fn follow_clusters(&mut self, left: &BTreeSet<ClusterName>, model: &Model, result: &mut Vec<Observation>) {
+        self.left.extend(left.iter().cloned());
+        let mut gone = BTreeSet::new();
+        for observation in result.iter().filter(|one| one.key.scope == Scope::Host && one.key.kind == Kind::Cluster) {
+            if observation.object.is_some() {
+                self.left.remove(&observation.key.name);
+            } else {
+                gone.insert(ClusterName::clone(&observation.key.name));
+            }
+        }
+        gone.retain(|cluster| !self.is_lost(cluster) && !is_there(cluster, model, result));
+        let (stay, unwatched): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut self.left).into_iter().partition(|cluster| self.is_lost(cluster));
+        self.left = stay;
+        if gone.is_empty() && unwatched.is_empty() {
+            return;
+        }
+        let mut keys: BTreeSet<ObjectKey> = unwatched.iter().flat_map(|cluster| model.objects_of(cluster)).collect();
+        gone.extend(unwatched);
+        self.held.retain_mut(|hold| {
+            let ends = matches!(&hold.scope, Scope::Member(cluster) if gone.contains(cluster));
+            if ends {
+                keys.append(&mut hold.keys);
+            }
+            !ends
+        });
+        for observation in result.iter() {
+            keys.remove(&observation.key);
+        }
+        result.extend(keys.into_iter().map(|key| Observation { key, object: None }));
+    }
+
+    /// Holds the loss of what is `gone`, beside what is held of the group, without what is `told`.
+    fn hold<'a>(
+        &mut self,
+        group: &(Scope, Kind),
+        gone: impl Iterator<Item = &'a ObjectKey>,
+        told: impl Iterator<Item = &'a ObjectKey>,
+    ) {
+        let before = self.held.iter().position(|hold| (&hold.scope, hold.kind) == (&group.0, group.1));
+        let mut keys = before.map(|before| self.held.remove(before).keys).unwrap_or_default();
+        keys.extend(gone.cloned());
+        for key in told {
+            keys.remove(key);
+        }
         // One more round than there are used checksums always finds a new one.
         let rounds = 0..=u32::try_from(self.used.len()).unwrap_or(u32::MAX);
         let checksum = rounds.map(|round| checksum(&keys, round)).find(|sum| !self.used.contains(sum));
         let (scope, kind) = group.clone();
-        self.held.retain(|hold| (&hold.scope, hold.kind) != (&scope, kind));
         self.held.push(Hold { scope, kind, keys, checksum: checksum.unwrap_or_default() });
     }
 
@@ -185,6 +267,23 @@ impl Hold {
         );
         (message, help)
     }
+}
+
+/// True if the cluster has a KubeFedCluster once `result` is taken in.
+fn is_there(cluster: &ClusterName, model: &Model, result: &[Observation]) -> bool {
+    let told = |key: &ObjectKey| result.iter().rfind(|observation| observation.key == *key);
+    let mut known = model.clusters.keys().filter(|name| name.name == *cluster);
+    let new = |one: &Observation| {
+        one.key.scope == Scope::Host
+            && one.key.kind == Kind::Cluster
+            && one.key.name == *cluster
+            && one.object.is_some()
+    };
+    result.iter().any(new)
+        || known.any(|name| {
+            let told = told(&ObjectKey::host(Kind::Cluster, &name.namespace, &name.name));
+            told.is_none_or(|observation| observation.object.is_some())
+        })
 }
 
 /// FNV-1a over the keys, 64 bits in hexadecimal.

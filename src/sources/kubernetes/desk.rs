@@ -11,8 +11,8 @@
 //! of objects, and a batch is never older than it must be.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError},
+    collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use kube::Client;
 use mcdns_api::{Standing, StandingChange, StandingKey};
 use mcdns_core::{
     health::{ProbeOutcome, Verdict},
-    model::{ClusterName, Fact, Kind, NodeFact, Object, ObjectKey, Observation, Scope, Timestamp},
+    model::{ClusterName, Fact, HostWord, Kind, NodeFact, Object, ObjectKey, Observation, Scope, Timestamp},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -31,7 +31,7 @@ use tokio::{
 use super::{
     Batch, Clients, Connect, HealthMode, Options, Report,
     host_status::Place,
-    known::{SecretSink, lock},
+    known::SecretSink,
     member::{Cluster, Common, Member, Start},
     member_spec::MemberSpec,
     now,
@@ -41,6 +41,7 @@ use super::{
 };
 
 mod inbox;
+mod members;
 mod reporting;
 
 pub(super) use inbox::{From, Message, News, Sender};
@@ -69,6 +70,7 @@ struct Pending {
     observations: BTreeMap<ObjectKey, Option<Arc<Object>>>,
     standings: BTreeMap<StandingKey, Option<Standing>>,
     verdicts: BTreeMap<ClusterName, Option<Verdict>>,
+    word: HostWord,
 }
 
 /// A KubeFedCluster as it is written.
@@ -92,9 +94,12 @@ pub(super) struct Desk {
     nodes: BTreeMap<ClusterName, BTreeMap<Arc<str>, NodeFact>>,
     /// Where clusters are by the statuses of records, for a server that sees no member.
     places: BTreeMap<ClusterName, Place>,
-    /// What was known of members that were not started yet.
+    /// What was known of members that were not started yet, or left with all others: it stays known until what comes
+    /// back is listed.
     adopted: BTreeMap<ClusterName, BTreeMap<ObjectKey, Arc<Object>>>,
     has_adopted: bool,
+    /// More was read since the last batch.
+    has_progress: bool,
     /// Who wrote the status of each KubeFedCluster last.
     writers: BTreeMap<ClusterName, String>,
     /// When somebody else was last seen to write health, and who.
@@ -136,7 +141,7 @@ impl Desk {
         let mut tasks = JoinSet::new();
         let host_only = options.host_only;
         let resources = resource::of_host(&options.system_namespace, &options.endpoint_groups, host_only);
-        let sender = Sender { from: From::default(), inbox: inbox.clone() };
+        let sender = Sender::new(From::default(), inbox.clone());
         let mut host = Cluster::default();
         let start = Start { scope: &Scope::Host, link: &links, sender: &sender, host_only };
         host.spawn(resources, of_host, &start, &mut tasks);
@@ -174,6 +179,7 @@ impl Desk {
             places: BTreeMap::new(),
             adopted: of_members,
             has_adopted,
+            has_progress: false,
             writers: BTreeMap::new(),
             foreign: None,
             judged: BTreeSet::new(),
@@ -227,8 +233,9 @@ impl Desk {
     /// True if there is a batch to hand over.
     fn is_ready(&self) -> bool {
         if self.first_sent {
-            let Pending { observations, standings, verdicts } = &self.pending;
-            return !observations.is_empty() || !standings.is_empty() || !verdicts.is_empty();
+            let Pending { observations, standings, verdicts, word } = &self.pending;
+            let says_nothing = observations.is_empty() && standings.is_empty() && verdicts.is_empty();
+            return !says_nothing || *word != HostWord::default() || self.has_progress;
         }
         let waited = self.started.elapsed() >= FIRST;
         match self.host_settled {
@@ -241,12 +248,16 @@ impl Desk {
 
     fn batch(&mut self) -> Batch {
         self.withdraw_verdicts();
-        let Pending { observations, standings, verdicts } = std::mem::take(&mut self.pending);
+        let Pending { observations, standings, verdicts, word } = std::mem::take(&mut self.pending);
+        self.forget_left();
+        self.has_progress = false;
         let first = !std::mem::replace(&mut self.first_sent, true);
         Batch {
             observations: observations.into_iter().map(|(key, object)| Observation { key, object }).collect(),
             standings: standings.into_iter().map(|(key, standing)| StandingChange { key, standing }).collect(),
             verdicts: verdicts.into_iter().collect(),
+            word,
+            progress: self.progress(),
             first,
         }
     }
@@ -261,7 +272,10 @@ impl Desk {
     fn take(&mut self, message: Message) {
         match message {
             Message::News(from, news) => self.news(&from, news),
-            Message::Settled(from) => self.settled(&from),
+            Message::Settled(from) => {
+                self.has_progress = true;
+                self.settled(&from);
+            }
             Message::Again(from) => self.heard_again(&from),
             Message::Secrets(names) => {
                 for name in &names {
@@ -270,20 +284,24 @@ impl Desk {
             }
             Message::Reachable(from, why) => {
                 let Some((name, member)) = self.member(&from) else { return };
-                let changed = member.misconfigured != why;
+                if member.misconfigured == why {
+                    return;
+                }
                 member.misconfigured = why;
-                if changed {
-                    if let Some(why) = member.misconfigured.clone() {
+                match (member.misconfigured.clone(), member.has_client()) {
+                    (Some(why), false) => {
                         tracing::warn!(cluster = &*name, error = why, "a member cannot be asked");
                         self.probed(&name, ProbeOutcome::Misconfigured(why), now());
-                    } else {
-                        tracing::info!(cluster = &*name, "it is known how to reach a member");
                     }
+                    (Some(why), true) => {
+                        tracing::warn!(cluster = &*name, error = why, "the client of a member stays as it was");
+                    }
+                    (None, _) => tracing::info!(cluster = &*name, "it is known how to reach a member"),
                 }
             }
             Message::Probed(from, outcome, at) => {
                 let Some((name, member)) = self.member(&from) else { return };
-                let outcome = member.misconfigured.clone().map(ProbeOutcome::Misconfigured).or(outcome);
+                let outcome = member.unasked().cloned().map(ProbeOutcome::Misconfigured).or(outcome);
                 if let Some(outcome) = outcome {
                     self.probed(&name, outcome, at);
                 }
@@ -303,6 +321,7 @@ impl Desk {
         for Observation { key, object } in observations {
             match (key.kind, &member) {
                 (Kind::Cluster, None) => {
+                    self.pending.word.heard.insert(Arc::clone(&key.name));
                     let before = self.written.remove(&key.name);
                     if let Some(object) = object {
                         let told = before.and_then(|written| written.told);
@@ -361,8 +380,9 @@ impl Desk {
         } else {
             self.epoch += 1;
             let from = From { member: Some((Arc::clone(name), self.epoch)), index: 0 };
-            let sender = Sender { from, inbox: self.inbox.clone() };
+            let sender = Sender::new(from, self.inbox.clone());
             let adopted = self.adopted.remove(name).unwrap_or_default();
+            self.pending.word.left.remove(name);
             let mut member = Member::spawn(&self.common, name, self.epoch, spec, adopted, &sender);
             if let Some(Written { object, .. }) = self.written.get(name)
                 && let Fact::Cluster(fact) = &object.fact
@@ -455,67 +475,6 @@ impl Desk {
         if written.told.as_ref() != Some(&object) {
             written.told = Some(Arc::clone(&object));
             self.pending.observations.insert(written.key.clone(), Some(object));
-        }
-    }
-
-    /// A KubeFedCluster is gone, and with it everything that was known of the member.
-    fn remove(&mut self, name: &ClusterName) {
-        self.writers.remove(name);
-        self.nodes.remove(name);
-        self.judged.remove(name);
-        self.pending.verdicts.remove(name);
-        self.clients.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let Some(member) = self.members.remove(name) else { return };
-        tracing::info!(cluster = &**name, "a member is observed no more");
-        let observed = member.observed;
-        let watches = member.cluster.watches.iter().map(|watched| Arc::clone(&watched.known)).collect::<Vec<_>>();
-        // Ends its tasks, so that nothing is added from here on.
-        drop(member);
-        // What it said before, told or not, is gone with it.
-        let of_it = |key: &ObjectKey| matches!(&key.scope, Scope::Member(cluster) if cluster == name);
-        let pending: Vec<ObjectKey> = self.pending.observations.keys().filter(|key| of_it(key)).cloned().collect();
-        let known = watches.iter().flat_map(|known| lock(known).drain()).map(|gone| gone.key);
-        let keys: BTreeSet<ObjectKey> =
-            known.chain(pending).chain(observed.then(|| ObjectKey::observed_member(name))).collect();
-        self.pending.observations.extend(keys.into_iter().map(|key| (key, None)));
-    }
-
-    fn settled(&mut self, from: &From) {
-        if from.member.is_none() {
-            let Some(watched) = self.host.watches.get_mut(from.index) else { return };
-            watched.settled = true;
-            if watched.kind == Kind::Cluster && watched.meter.is_synced() {
-                // Members whose KubeFedCluster went while nobody looked.
-                let gone = std::mem::take(&mut self.adopted).into_values().flatten();
-                self.pending.observations.extend(gone.map(|(key, _)| (key, None)));
-            }
-            if self.host_settled.is_none() && self.host.is_settled() {
-                self.host_settled = Some(Instant::now());
-            }
-            return;
-        }
-        let Some((name, member)) = self.member(from) else { return };
-        if let Some(watched) = member.cluster.watches.get_mut(from.index) {
-            watched.settled = true;
-        }
-        let read = member.cluster.is_synced(Kind::Service) && member.cluster.is_synced(Kind::EndpointSlice);
-        if read && !std::mem::replace(&mut member.observed, true) {
-            let object = Arc::new(Object::new(Fact::Member));
-            self.pending.observations.insert(ObjectKey::observed_member(&name), Some(object));
-        }
-    }
-
-    /// The host speaks again. What it says of clusters is told although nothing of it may have changed meanwhile: it
-    /// overrules what was asked of this replica alone while the host was away.
-    fn heard_again(&mut self, from: &From) {
-        let watched = self.host.watches.get(from.index).filter(|_| from.member.is_none());
-        if watched.is_none_or(|watched| watched.kind != Kind::Cluster) {
-            return;
-        }
-        for written in self.written.values() {
-            if let Some(told) = &written.told {
-                self.pending.observations.insert(written.key.clone(), Some(Arc::clone(told)));
-            }
         }
     }
 

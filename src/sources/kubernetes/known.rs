@@ -42,7 +42,8 @@ pub(super) trait Sink: Send {
     fn delete(&mut self, text: &str) -> Result<String, Fault>;
     /// The list that began is complete: what was not in it is gone.
     fn complete(&mut self);
-    /// Hands over what has gathered. False once nobody wants it any more.
+    /// Hands over what has gathered. False once nobody wants it any more. Whoever drops it half-way loses nothing:
+    /// what was not handed over goes with the next flush.
     fn flush(&mut self) -> impl Future<Output = bool> + Send;
 }
 
@@ -82,11 +83,11 @@ impl Known {
         Arc::new(Mutex::new(Self { slots, ..Self::default() }))
     }
 
-    /// Everything that is known, as gone.
-    pub(super) fn drain(&mut self) -> Vec<Observation> {
+    /// Takes everything that is known.
+    pub(super) fn drain(&mut self) -> Vec<(ObjectKey, Arc<Object>)> {
         self.findings.clear();
         let slots = std::mem::take(&mut self.slots).into_iter();
-        slots.filter(|(_, slot)| slot.object.is_some()).map(|(key, _)| Observation { key, object: None }).collect()
+        slots.filter_map(|(key, slot)| Some((key, slot.object?))).collect()
     }
 
     /// What is wrong with objects.
@@ -263,7 +264,9 @@ impl Sink for ObjectSink {
         if self.news.is_empty() {
             return !self.sender.is_closed();
         }
-        self.sender.send(std::mem::take(&mut self.news)).await
+        let Some(room) = self.sender.room().await else { return false };
+        room.send(Message::News(self.sender.from(), std::mem::take(&mut self.news)));
+        true
     }
 }
 
@@ -375,6 +378,59 @@ impl Sink for SecretSink {
         if self.changed.is_empty() {
             return !self.sender.is_closed();
         }
-        self.sender.send(Message::Secrets(std::mem::take(&mut self.changed))).await.is_ok()
+        let Ok(room) = self.sender.reserve().await else { return false };
+        room.send(Message::Secrets(std::mem::take(&mut self.changed)));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mcdns_core::model::ClusterName;
+
+    use super::*;
+    use crate::kubernetes::{desk::From, resource};
+
+    const SERVICE: &str = r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop",
+        "resourceVersion": "5"}, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}}"#;
+    const SECRET: &str = r#"{"metadata": {"name": "us-token", "resourceVersion": "7"}}"#;
+
+    /// Drops a flush that waits for room, as a watch does whose link changes.
+    async fn cut_off(sink: &mut impl Sink) {
+        tokio::select! {
+            biased;
+            _ = sink.flush() => panic!("there is no room"),
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_flush_that_was_cut_off_did_not_hand_over_goes_with_the_next_one() {
+        let (inbox, mut messages) = mpsc::channel(1);
+        let us = Scope::Member(ClusterName::from("us"));
+        let sender = Sender::new(From::default(), inbox.clone());
+        let mut sink = ObjectSink::new(us, SharedKnown::default(), Arc::new(Meter::new("Service")), sender, false);
+        sink.choose(&resource::of_member(&crate::objects::managed_selector())[0].choices[0]);
+        sink.apply(SERVICE).expect("a Service");
+        inbox.try_send(Message::Secrets(Vec::new())).expect("room");
+        cut_off(&mut sink).await;
+        messages.recv().await.expect("what filled the inbox");
+        assert!(sink.flush().await);
+        let Some(Message::News(_, news)) = messages.recv().await else { panic!("there is news") };
+        assert_eq!(&*news.observations[0].key.name, "web");
+        assert!(sink.flush().await && messages.try_recv().is_err(), "it is told once");
+    }
+
+    #[tokio::test]
+    async fn so_do_names_of_secrets() {
+        let (inbox, mut messages) = mpsc::channel(1);
+        let mut sink = SecretSink::new(inbox.clone());
+        sink.apply(SECRET).expect("a Secret");
+        inbox.try_send(Message::Secrets(Vec::new())).expect("room");
+        cut_off(&mut sink).await;
+        messages.recv().await.expect("what filled the inbox");
+        assert!(sink.flush().await);
+        let Some(Message::Secrets(names)) = messages.recv().await else { panic!("there are names") };
+        assert_eq!(names, ["us-token"]);
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
+use mcdns_api::StandingKind;
 use mcdns_core::{
     health::{Monitor, ProbeOutcome, Thresholds},
     model::{ClusterName, Kind, Object, ObjectKey, Scope, Timestamp},
@@ -28,7 +29,7 @@ use super::{
     member_spec::{MemberSpec, Reach},
     now,
     report::Meter,
-    resource::{Resource, escape},
+    resource::{Choice, Resource, escape},
     watch::{Link, Streaming, Watch, jittered},
 };
 
@@ -53,12 +54,25 @@ pub(super) struct Cluster {
 /// One of them.
 pub(super) struct Watched {
     pub(super) kind: Kind,
+    /// The part of its objects that is written.
+    pub(super) standing: Option<StandingKind>,
     /// What a person does where the server does not have it.
     pub(super) wanted: Option<&'static str>,
     pub(super) known: SharedKnown,
     pub(super) meter: Arc<Meter>,
     /// True once it was listed, or will not be in a moment.
     pub(super) settled: bool,
+    /// True once everything of it was told to the desk, be it that the server does not have it.
+    pub(super) listed: bool,
+}
+
+impl Watched {
+    /// The desk was told that it was listed, or will not be in a moment; what was read before that was told before.
+    pub(super) fn settle(&mut self) {
+        let report = self.meter.report();
+        self.settled = true;
+        self.listed |= report.synced || report.missing;
+    }
 }
 
 /// Where the watches of a cluster look, and whom they tell.
@@ -85,7 +99,7 @@ impl Cluster {
             Scope::Host | Scope::World => "".into(),
         };
         for (index, resource) in resources.into_iter().enumerate() {
-            let kind = resource.choices[0].kind;
+            let Choice { kind, standing, .. } = resource.choices[0];
             let covers = |key: &ObjectKey| {
                 resource.choices.iter().any(|choice| choice.kind == key.kind)
                     || (host_only
@@ -98,10 +112,12 @@ impl Cluster {
             let sender = sender.at(index);
             self.watches.push(Watched {
                 kind,
+                standing,
                 wanted: resource.wanted,
                 known: Arc::clone(&known),
                 meter: Arc::clone(&meter),
                 settled: false,
+                listed: false,
             });
             let sink = ObjectSink::new(scope.clone(), known, Arc::clone(&meter), sender.clone(), host_only);
             let watch = Watch {
@@ -129,17 +145,20 @@ impl Cluster {
 }
 
 /// A member and what is known of its health.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the member")]
 pub(super) struct Member {
     /// Tells this member from one of the same name before it.
     pub(super) epoch: u64,
     pub(super) cluster: Cluster,
     pub(super) monitor: Monitor,
-    /// Why it cannot be asked at all.
+    /// What is wrong with its KubeFedCluster or Secret.
     pub(super) misconfigured: Option<String>,
     /// The probe before could not reach it.
     pub(super) unreachable: bool,
     /// It was told that the member is observed.
     pub(super) observed: bool,
+    /// What it held was known before it was started.
+    known_before: bool,
     /// The time of the last probe that somebody wrote, and when that was seen to move by our own clock.
     pub(super) written: Option<(Timestamp, Instant)>,
     /// The written condition counted when it was last looked at.
@@ -202,6 +221,7 @@ impl Member {
             misconfigured: None,
             unreachable: false,
             observed,
+            known_before: observed,
             written: None,
             written_counts: true,
             probed: None,
@@ -233,9 +253,29 @@ impl Member {
         self.link.send_modify(|_| {});
     }
 
+    /// True if there is a client to ask it with.
+    pub(super) fn has_client(&self) -> bool {
+        self.link.borrow().client.is_some()
+    }
+
+    /// Why it cannot be asked at all. A client that was made before something went wrong goes on being used: what cannot be
+    /// read here says nothing of the member.
+    pub(super) fn unasked(&self) -> Option<&String> {
+        self.misconfigured.as_ref().filter(|_| !self.has_client())
+    }
+
+    /// True once everything in it was read, or known from before. Nodes that may not be read say nothing of targets.
+    pub(super) fn is_read(&self) -> bool {
+        let is_read = |watched: &Watched| {
+            let is_forbidden = || watched.meter.report().error.is_some_and(|error| error.reason == "Forbidden");
+            watched.listed || (watched.kind == Kind::Node && is_forbidden())
+        };
+        self.known_before || self.cluster.watches.iter().all(is_read)
+    }
+
     /// True once it has answered, or surely will not.
     pub(super) fn is_settled(&self) -> bool {
-        self.misconfigured.is_some() || (self.cluster.is_settled() && self.monitor.outcome().is_some())
+        self.unasked().is_some() || (self.cluster.is_settled() && self.monitor.outcome().is_some())
     }
 }
 

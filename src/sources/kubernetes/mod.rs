@@ -35,17 +35,17 @@ mod watch;
 mod wire;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use kube::Client;
-use mcdns_api::StandingChange;
+use mcdns_api::{StandingChange, StandingKind};
 use mcdns_core::{
     health::Verdict,
-    model::{ClusterName, LabelSelector, Object, ObjectKey, Observation, Scope, Timestamp},
+    model::{ClusterName, HostWord, LabelSelector, Object, ObjectKey, Observation, Scope, Timestamp},
 };
 use tokio::{
     sync::{mpsc, watch as channel},
@@ -120,8 +120,25 @@ pub struct Batch {
     /// What is to be written about members, by name; nothing where somebody else maintains that, and none once where
     /// that begins.
     pub verdicts: Vec<(ClusterName, Option<Verdict>)>,
+    /// What the host itself says of clusters: an observation of a KubeFedCluster may be of our own making, when the health
+    /// by our own probes changes, and nothing is observed of what is in clusters that left.
+    pub word: HostWord,
+    /// How much was read by the time of this batch.
+    pub progress: Progress,
     /// True for the first batch alone.
     pub first: bool,
+}
+
+/// How much was read: what was not may be old, or unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// True once every kind of the host was listed, or surely cannot be.
+    pub host: bool,
+    /// Of which all that stands in the host was told, because their kinds were listed completely, are not there at all, or
+    /// are not watched.
+    pub stands: Vec<StandingKind>,
+    /// Members of which nothing was known from before, and not everything was read yet.
+    pub unread: BTreeSet<ClusterName>,
 }
 
 /// Reaches a member in another way than its KubeFedCluster says; none where that does not know it either.

@@ -170,8 +170,8 @@ impl Meter {
         report.error = Some(WatchError { reason: fault.reason(), message: fault.message(), at, since });
     }
 
-    /// The server does not have the kind; what was listed before stays.
-    pub(super) fn missing(&self) {
-        self.lock().missing = true;
+    /// The server does not have the kind; what was listed before stays. True if that is new.
+    pub(super) fn missing(&self) -> bool {
+        !std::mem::replace(&mut self.lock().missing, true)
     }
 }

@@ -34,7 +34,7 @@ use tracing::Instrument;
 
 use super::{
     ask::{self, Form},
-    desk::Sender,
+    desk::{Message, Sender},
     fault::Fault,
     known::Sink,
     now,
@@ -140,6 +140,10 @@ struct Place {
     logged: Option<&'static str>,
     /// True once the desk waits no more.
     settled: bool,
+    /// To be told to the desk behind what was read: that it need wait no more, or that a list was complete.
+    tell_settled: bool,
+    /// The same: that the server is heard again after a fault.
+    tell_again: bool,
 }
 
 /// A watch ended without a fault.
@@ -172,16 +176,18 @@ impl<S: Sink> Watch<S> {
                     continue;
                 }
                 Some(client) => tokio::select! {
-                    result = reader.read(&client, &mut place) => result,
+                    result = reader.read(&client, &mut place) => Some(result),
                     changed = link.changed() => match changed {
-                        Ok(()) => continue,
+                        Ok(()) => None,
                         Err(_) => return,
                     },
                 },
             };
-            if !reader.sink.flush().await {
+            // However the reading ended, and wherever it was cut off: what was read is told.
+            if !reader.tell(&mut place).await {
                 return;
             }
+            let Some(result) = result else { continue };
             let pause = match result {
                 Ok(Ended { after }) => {
                     meter.resumed();
@@ -199,16 +205,19 @@ impl<S: Sink> Watch<S> {
                     // allowed the others do not wait.
                     let forbidden = matches!(fault, Fault::Forbidden(_));
                     if forbidden || (fault.is_definite() && fault != Fault::NotFound && !cluster.is_empty()) {
-                        reader.settle(&mut place).await;
+                        place.settle();
                     }
                     let pause = place.after(&fault, resource.choices.len());
                     if pause == MISSING_PAUSE {
-                        meter.missing();
-                        reader.settle(&mut place).await;
+                        place.tell_settled |= meter.missing();
+                        place.settle();
                     }
                     pause
                 }
             };
+            if !reader.tell(&mut place).await {
+                return;
+            }
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 changed = link.changed() => if changed.is_err() { return },
@@ -256,6 +265,24 @@ impl Place {
         }
     }
 
+    /// A smaller page than one of `limit` objects that was too large; none where a single object is. Where everything at
+    /// once is too large, pages are asked for again, however long they take.
+    fn smaller(&mut self, limit: u32) -> Option<u32> {
+        match limit {
+            0 => {
+                self.unpaged = false;
+                Some(PAGE)
+            }
+            1 => None,
+            more => Some((more / 10).max(1)),
+        }
+    }
+
+    /// The desk is to be told that it need wait no more, if it was not.
+    fn settle(&mut self) {
+        self.tell_settled |= !self.settled;
+    }
+
     fn log(&mut self, fault: &Fault, cluster: &str, kind: &str) {
         let reason = fault.reason();
         if self.logged == Some(reason) {
@@ -277,14 +304,13 @@ impl Place {
         }
     }
 
-    /// Everything works; true if something did not before.
-    fn succeeded(&mut self, cluster_kind: &str) -> bool {
+    /// Everything works; where something did not before, the desk is to be told.
+    fn succeeded(&mut self, cluster_kind: &str) {
         (self.faults, self.misses) = (0, 0);
-        let again = self.logged.take().is_some();
-        if again {
+        if self.logged.take().is_some() {
             tracing::info!(kind = cluster_kind, "is watched again");
+            self.tell_again = true;
         }
-        again
     }
 }
 
@@ -331,11 +357,13 @@ impl<S: Sink> Reader<'_, S> {
             query.extend(next.as_deref().map(|next| format!("continue={}", escape(next))));
             let asked = format!("{path}?{}", query.join("&"));
             let text = match ask::whole(client, &asked, form, PAGE_TIME, MAX_PAGE).await {
-                Err(Fault::TooLarge) if limit > 1 => {
-                    limit /= 10;
-                    limit = limit.max(1);
-                    continue;
-                }
+                Err(Fault::TooLarge) => match place.smaller(limit) {
+                    Some(smaller) => {
+                        limit = smaller;
+                        continue;
+                    }
+                    None => return Err(Fault::TooLarge),
+                },
                 Err(Fault::Gone) => {
                     place.unpaged = true;
                     return Err(Fault::Gone);
@@ -458,8 +486,9 @@ impl<S: Sink> Reader<'_, S> {
         }
         if result.is_ok() {
             self.meter.heard(events, now());
-            if place.version.is_some() && place.succeeded(&self.resource.name) {
-                self.sender.again().await;
+            if place.version.is_some() {
+                place.succeeded(&self.resource.name);
+                self.tell(place).await;
             }
         }
         if stream.partial.len() > MAX_EVENT { Err(Fault::TooLarge) } else { result }
@@ -470,18 +499,29 @@ impl<S: Sink> Reader<'_, S> {
         self.sink.flush().await;
         (place.version, place.proven, place.unpaged) = (Some(version), true, false);
         self.meter.synced(&self.resource.choices[place.choice].path, now());
-        if place.succeeded(&self.resource.name) {
-            self.sender.again().await;
-        }
+        place.succeeded(&self.resource.name);
         // Also where the desk waits no more: that a kind could not be read was told in the same way.
-        place.settled = true;
-        self.sender.settle().await;
+        place.tell_settled = true;
+        self.tell(place).await;
     }
 
-    async fn settle(&self, place: &mut Place) {
-        if !std::mem::replace(&mut place.settled, true) {
-            self.sender.settle().await;
+    /// Tells what was read and what is to be told behind it; false once nobody wants it any more. It may be dropped
+    /// while it waits: what is not told then stays to be told.
+    async fn tell(&mut self, place: &mut Place) -> bool {
+        if !self.sink.flush().await {
+            return false;
         }
+        if place.tell_again {
+            let Some(room) = self.sender.room().await else { return false };
+            room.send(Message::Again(self.sender.from()));
+            place.tell_again = false;
+        }
+        if place.tell_settled {
+            let Some(room) = self.sender.room().await else { return false };
+            room.send(Message::Settled(self.sender.from()));
+            (place.tell_settled, place.settled) = (false, true);
+        }
+        true
     }
 
     fn selection(&self) -> Vec<String> {
@@ -532,41 +572,4 @@ pub(super) fn jittered(time: Duration) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_a_limit_and_a_server_may_ask_for_one() {
-        let mut place = Place::default();
-        let pauses: Vec<u128> = (0..10).map(|_| place.after(&Fault::Timeout, 1).as_millis()).collect();
-        assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
-        assert_eq!(place.after(&Fault::Busy(Some(Duration::from_secs(7))), 1), Duration::from_secs(7));
-        let jittered = jittered(Duration::from_secs(1)).as_millis();
-        assert!((500..=1000).contains(&jittered), "{jittered}");
-    }
-
-    #[test]
-    fn a_server_that_refuses_the_place_three_times_is_listed_again_and_one_that_is_away_is_not() {
-        let mut place = Place { version: Some("9".to_owned()), ..Place::default() };
-        for _ in 0..5 {
-            place.after(&Fault::Unreachable(String::new()), 1);
-            place.after(&Fault::Timeout, 1);
-        }
-        assert!(place.version.is_some());
-        place.after(&Fault::Status(504, "Too large resource version".to_owned()), 1);
-        assert!(place.version.is_none());
-    }
-
-    #[test]
-    fn an_older_version_is_taken_at_once_but_not_where_the_newer_one_was_there() {
-        let mut place = Place::default();
-        assert_eq!((place.after(&Fault::NotFound, 2), place.choice), (Duration::ZERO, 1));
-        assert_eq!((place.after(&Fault::NotFound, 2), place.choice), (MISSING_PAUSE, 0));
-        let mut proven = Place { proven: true, version: Some("9".to_owned()), ..Place::default() };
-        proven.after(&Fault::NotFound, 2);
-        assert_eq!((proven.choice, proven.version.is_some()), (0, true));
-        proven.after(&Fault::NotFound, 2);
-        proven.after(&Fault::NotFound, 2);
-        assert_eq!((proven.choice, proven.version.is_some()), (1, false));
-    }
-}
+mod tests;

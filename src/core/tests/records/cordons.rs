@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mcdns_core::model::{
-    ClusterFact, Condition, ConditionStatus, Fact, Kind, Observation, RecordKind, ServiceRecordFact, Timestamp,
+    ClusterFact, Condition, ConditionStatus, Fact, HostWord, Kind, Observation, RecordKind, ServiceRecordFact,
+    Timestamp,
 };
 use rstest::rstest;
 
@@ -154,6 +155,11 @@ fn what_is_asked_of_a_replica_holds_until_the_host_speaks_of_the_cluster() {
     assert!(without.contains(&lines("P.example.com 180 A 10.20.30.1")[0]), "{without:?}");
     // Changes in members and of other clusters say nothing about it.
     federation.observe(vec![member("c2"), cluster_at("c1", "us/us1", ConditionStatus::True)]);
+    assert_eq!(federation.served(), without);
+    assert_eq!(federation.engine.asked_cordons().len(), 1);
+    // Nor does what was noticed here: its probes fail.
+    let unready = cluster_at("c2", "eu/eu1", ConditionStatus::False);
+    federation.engine.observe_with(&[unready], &HostWord::default(), None);
     assert_eq!(federation.served(), without);
     assert_eq!(federation.engine.asked_cordons().len(), 1);
     // The host speaks: its annotation counts, also where the object is the same as before.

@@ -65,6 +65,11 @@ pub(in crate::kubernetes) struct Sender {
 }
 
 impl Sender {
+    /// The way of whoever `from` is.
+    pub(in crate::kubernetes) fn new(from: From, inbox: mpsc::Sender<Message>) -> Self {
+        Self { from, inbox }
+    }
+
     /// The same for one of the watches.
     pub(in crate::kubernetes) fn at(&self, index: usize) -> Self {
         Self { from: From { index, ..self.from.clone() }, inbox: self.inbox.clone() }
@@ -83,15 +88,9 @@ impl Sender {
         self.inbox.send(message).await.is_ok()
     }
 
-    pub(in crate::kubernetes) async fn send(&self, news: News) -> bool {
-        self.message(Message::News(self.from(), news)).await
-    }
-
-    pub(in crate::kubernetes) async fn settle(&self) {
-        self.message(Message::Settled(self.from())).await;
-    }
-
-    pub(in crate::kubernetes) async fn again(&self) {
-        self.message(Message::Again(self.from())).await;
+    /// Room for one message; none once nobody reads it any more. Who may be dropped while it waits takes from what it
+    /// holds only when it has room: what it gave away before that would be lost.
+    pub(in crate::kubernetes) async fn room(&self) -> Option<mpsc::Permit<'_, Message>> {
+        self.inbox.reserve().await.ok()
     }
 }

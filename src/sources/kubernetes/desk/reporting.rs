@@ -34,9 +34,10 @@ impl Desk {
             let answers = matches!(member.monitor.outcome(), Some(ProbeOutcome::Ready));
             let whose = Whose::Member { object: &object, answers };
             let mut of_member = of_cluster(&member.cluster, &whose, &mut findings);
-            of_member.misconfigured.clone_from(&member.misconfigured);
+            of_member.misconfigured = member.unasked().cloned();
             if let Some(why) = &member.misconfigured {
-                findings.push(Finding::new(FindingCode::Unreadable, why).about(object));
+                let stays = if member.has_client() { "; until then the connection from before is used" } else { "" };
+                findings.push(Finding::new(FindingCode::Unreadable, format!("{why}{stays}")).about(object));
             }
             of_member.health = Some(self.health(member));
             report.members.insert(Arc::clone(name), of_member);

@@ -2,10 +2,21 @@
 
 use std::time::{Duration, Instant};
 
+use mcdns_api::StandingKind;
 use mcdns_core::model::{ClusterName, Kind, ObjectKey};
 use support::api_server::Fault;
 
 use crate::world::{World, service};
+
+/// What is written of objects that the tests' host has.
+const WATCHED: [StandingKind; 6] = [
+    StandingKind::ServiceRecordStatus,
+    StandingKind::IngressRecordStatus,
+    StandingKind::Endpoint,
+    StandingKind::ClusterStatus,
+    StandingKind::DomainAnnotations,
+    StandingKind::DomainStatus,
+];
 
 fn web(cluster: &str) -> ObjectKey {
     ObjectKey::member(&ClusterName::from(cluster), Kind::Service, "shop", "web")
@@ -103,11 +114,37 @@ async fn a_host_that_is_away_leaves_everything_known_in_force() {
     let mut view = world.observe_after(known);
     let first = view.next().await;
     assert!(first.first && first.observations.is_empty(), "{first:?}");
+    assert!(!first.progress.host && first.progress.stands.iter().all(|kind| !WATCHED.contains(kind)), "{first:?}");
     world.host.mend();
+    loop {
+        let progress = view.next().await.progress;
+        if progress.host {
+            assert!(progress.unread.is_empty(), "what was known from before need not be waited for: {progress:?}");
+            assert!(WATCHED.iter().all(|kind| progress.stands.contains(kind)), "{progress:?}");
+            break;
+        }
+    }
     world.member("us").put(service("web", "192.0.2.2"));
     view.until("the member is read", |view| format!("{:?}", view.objects[&web("us")]).contains("192.0.2.2")).await;
     assert!(view.gone.is_empty(), "{:?}", view.gone);
     assert_eq!(view.firsts, 1);
+}
+
+#[tokio::test]
+async fn a_member_that_could_not_be_read_is_named_until_it_was() {
+    for fault in [Fault::Hang, Fault::Status(401)] {
+        let world = World::new(&["eu", "us"]);
+        world.member("us").put(service("web", "192.0.2.1"));
+        world.member("us").fail("/", fault.clone());
+        let mut view = world.observe();
+        let first = view.next().await;
+        assert!(first.progress.host);
+        assert_eq!(first.progress.unread, [ClusterName::from("us")].into(), "{fault:?}");
+        world.member("us").mend();
+        world.member("us").cut_watches();
+        while !view.next().await.progress.unread.is_empty() {}
+        assert!(view.has(&web("us")), "{fault:?}");
+    }
 }
 
 #[tokio::test]

@@ -161,3 +161,24 @@ async fn set_to_observe_mcdns_never_writes_health() {
     assert!(view.batches.try_recv().is_err());
     assert!(view.verdicts.is_empty());
 }
+
+#[tokio::test]
+async fn a_member_whose_secret_is_gone_stays_ready_while_it_answers() {
+    let mut world = World::new(&["us"]);
+    world.options.health.period = Duration::from_millis(50);
+    let mut view = world.observe();
+    view.until("it is ready", |view| view.verdicts.contains_key(&us())).await;
+    assert!(world.host.delete("secrets", SYSTEM, "us-token"));
+    let report = view.report("it is told", |report| !report.findings.is_empty()).await;
+    assert!(report.findings[0].message.contains("us-token does not exist"), "{:?}", report.findings);
+    assert_eq!(report.members[&us()].misconfigured, None);
+    let member = world.member("us");
+    let before = member.requests("/readyz");
+    while member.requests("/readyz") < before + 5 {
+        view.next().await;
+    }
+    assert_eq!(view.verdicts[&us()].ready.status, ConditionStatus::True);
+    // What it is itself counts as ever.
+    member.set_readyz(Some((500, "no")));
+    view.until("it is lost", |view| view.verdicts[&us()].ready.status == ConditionStatus::False).await;
+}

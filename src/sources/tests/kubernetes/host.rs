@@ -1,7 +1,10 @@
 //! What stands in the host: facts, and what mcdns wrote there.
 
 use mcdns_api::{StandingKey, StandingKind, standing::digest};
-use mcdns_core::model::{Fact, Kind, LoadBalancerItem, ObjectKey};
+use mcdns_core::{
+    health::Health,
+    model::{ClusterName, Fact, Kind, LoadBalancerItem, ObjectKey},
+};
 use serde_json::{Value, json};
 use support::api_server::{ApiServer, Fault, host_resources};
 
@@ -124,8 +127,9 @@ async fn secrets_are_watched_by_name_and_read_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_heard_again_repeats_its_clusters_and_nothing_else() {
-    let world = World::new(&["us"]);
+async fn a_host_that_is_heard_again_speaks_of_its_clusters_and_our_own_probes_do_not() {
+    let mut world = World::new(&["us"]);
+    world.options.health.period = std::time::Duration::from_millis(50);
     let mut view = world.observe();
     view.next().await;
     let us = ObjectKey::host(Kind::Cluster, SYSTEM, "us");
@@ -135,9 +139,19 @@ async fn a_host_that_is_heard_again_repeats_its_clusters_and_nothing_else() {
     })
     .await;
     while view.batches.try_recv().is_ok() {}
+    let c = ClusterName::from("us");
+    view.engine.ask_cordon(&c, true, None);
     world.host.fail("/", Fault::Status(503));
     world.host.cut_watches();
     view.report("the host is away", |report| report.host.kinds.iter().all(|kind| kind.error.is_some())).await;
+    // The member fails its probes, which is told as an observation of its KubeFedCluster.
+    world.member("us").set_readyz(Some((500, "no")));
+    view.until(
+        "the member is not Ready",
+        |view| matches!(&view.objects[&us].fact, Fact::Cluster(fact) if Health::of(fact) == Health::NotReady),
+    )
+    .await;
+    assert!(view.engine.asked_cordons().contains_key(&c), "that is no word of the host");
     view.objects.clear();
     world.host.mend();
     view.report("it is back", |report| {
@@ -145,6 +159,6 @@ async fn a_host_that_is_heard_again_repeats_its_clusters_and_nothing_else() {
         report.host.kinds.iter().all(|kind| kind.error.is_none())
     })
     .await;
-    view.until("the cluster is told again", |view| view.has(&us)).await;
-    assert_eq!(view.objects.keys().collect::<Vec<_>>(), [&us]);
+    view.until("the host speaks of the cluster", |view| view.engine.asked_cordons().is_empty()).await;
+    assert!(view.objects.keys().all(|key| *key == us), "nothing else is repeated: {:?}", view.objects.keys());
 }

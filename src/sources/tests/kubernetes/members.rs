@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mcdns_core::model::{ClusterName, Fact, Kind, LoadBalancerItem, NodeFact, ObjectKey};
+use mcdns_core::{
+    check::FindingCode,
+    model::{ClusterName, Fact, Kind, LoadBalancerItem, NodeFact, ObjectKey},
+};
 use serde_json::json;
 use support::api_server::{ApiServer, Fault, Resource, member_resources};
 
@@ -189,6 +192,73 @@ async fn a_member_whose_cluster_object_goes_is_gone_with_all_it_had() {
     // It comes back as a new one.
     world.host.put(cluster("eu"));
     view.until("it is back", |view| view.has(&member_key("eu", Kind::Service, "web"))).await;
+}
+
+/// The name of Service shop/web in the whole federation.
+const WEB: &str = "web.shop.example.svc.example.com";
+
+/// Domain and record of Service shop/web.
+fn publish_web(world: &World) {
+    world.host.put(json!({"apiVersion": "multiclusterdns.kubefed.io/v1alpha1", "kind": "Domain",
+        "metadata": {"name": "example", "namespace": SYSTEM}, "domain": "example.com"}));
+    world.host.put(json!({"apiVersion": "multiclusterdns.kubefed.io/v1alpha1", "kind": "ServiceDNSRecord",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"domainRef": "example", "allowServiceWithoutEndpoints": true}}));
+}
+
+#[tokio::test]
+async fn clusters_that_vanish_all_at_once_keep_their_answers_and_what_is_gone_in_them_goes_when_they_are_back() {
+    let names: Vec<String> = (10..22).map(|number| format!("c{number}")).collect();
+    let world = World::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    publish_web(&world);
+    for (number, name) in names.iter().enumerate() {
+        world.member(name).put(service("web", &format!("192.0.2.{number}")));
+    }
+    let mut view = world.observe();
+    view.until("all twelve are answered", |view| view.addresses(WEB).len() == 12).await;
+    world.host.fail("kubefedclusters", Fault::Status(503));
+    world.host.cut_watches();
+    for name in &names {
+        assert!(world.host.delete("kubefedclusters", SYSTEM, name));
+    }
+    world.host.compact();
+    world.host.mend();
+    view.report("no member is watched", |report| report.members.is_empty()).await;
+    view.until("the loss is held", |view| {
+        view.engine.findings().iter().any(|finding| finding.code == FindingCode::Held)
+    })
+    .await;
+    assert_eq!(view.addresses(WEB).len(), 12);
+    assert!(world.member("c10").delete("services", "shop", "web"));
+    world.host.fail("kubefedclusters", Fault::Status(503));
+    world.host.cut_watches();
+    for name in &names {
+        world.host.put(cluster(name));
+    }
+    world.host.compact();
+    world.host.mend();
+    view.until("what is gone in one of them is found out", |view| view.addresses(WEB).len() < 12).await;
+    assert_eq!(view.addresses(WEB).len(), 11);
+}
+
+#[tokio::test]
+async fn a_cluster_that_comes_back_empty_is_answered_with_nothing() {
+    let world = World::new(&["eu", "us"]);
+    publish_web(&world);
+    for (name, net) in [("eu", "192.0.2"), ("us", "198.51.100")] {
+        world.member(name).put(service("web", &format!("{net}.1")));
+        for number in 0..12 {
+            world.member(name).put(service(&format!("other-{number}"), &format!("{net}.9")));
+        }
+    }
+    let mut view = world.observe();
+    view.until("both are answered", |view| view.addresses(WEB).len() == 2).await;
+    assert!(world.host.delete("kubefedclusters", SYSTEM, "eu"));
+    view.until("one is gone", |view| view.addresses(WEB) == ["198.51.100.1"]).await;
+    world.join("eu");
+    view.until("the new one is observed", |view| view.has(&ObjectKey::observed_member(&"eu".into()))).await;
+    assert_eq!(view.addresses(WEB), ["198.51.100.1"]);
+    assert!(view.engine.findings().iter().all(|finding| finding.code != FindingCode::Held));
 }
 
 #[tokio::test]

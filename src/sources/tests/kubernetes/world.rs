@@ -8,8 +8,11 @@ use std::{
 
 use mcdns_api::{Standing, StandingKey};
 use mcdns_core::{
+    answer::Zone,
+    dns::{RecordType, display_rdata},
     health::Verdict,
-    model::{ClusterName, Object, ObjectKey},
+    model::{ClusterName, Object, ObjectKey, Observation},
+    records::{self, Engine},
 };
 use mcdns_sources::{
     kubernetes::{Batch, Handle, HealthMode, HealthOptions, Kubernetes, Options, Report},
@@ -89,7 +92,14 @@ impl World {
         kubernetes.adopt(known.clone());
         let (sender, batches) = mpsc::channel(1);
         let handle = kubernetes.spawn(sender);
+        let mut engine = Engine::new(records::Options::default());
+        let observe = |(key, object): &(ObjectKey, Arc<Object>)| Observation {
+            key: key.clone(),
+            object: Some(Arc::clone(object)),
+        };
+        engine.observe(&known.iter().map(observe).collect::<Vec<_>>(), None);
         View {
+            engine,
             handle,
             batches,
             objects: known.into_iter().collect(),
@@ -105,6 +115,8 @@ impl World {
 /// What was told so far.
 pub(crate) struct View {
     pub(crate) handle: Handle,
+    /// What follows from it.
+    pub(crate) engine: Engine,
     pub(crate) batches: mpsc::Receiver<Batch>,
     pub(crate) objects: BTreeMap<ObjectKey, Arc<Object>>,
     pub(crate) standings: BTreeMap<StandingKey, Standing>,
@@ -120,7 +132,8 @@ impl View {
     pub(crate) async fn next(&mut self) -> Batch {
         let batch = tokio::time::timeout(PATIENCE, self.batches.recv()).await;
         let batch = batch.expect("a batch in time").expect("the desk lives");
-        for observation in &batch.observations {
+        let accepted = self.engine.observe_with(&batch.observations, &batch.word, None).accepted;
+        for observation in &accepted {
             if let Some(object) = &observation.object {
                 self.objects.insert(observation.key.clone(), Arc::clone(object));
             } else {
@@ -173,6 +186,18 @@ impl View {
         let found = tokio::time::timeout(PATIENCE, wait).await;
         assert!(found.is_ok(), "in vain: {what}");
         found.expect("it was found")
+    }
+
+    /// The addresses of a name.
+    pub(crate) fn addresses(&self, name: &str) -> Vec<String> {
+        let zones = self.engine.snapshot().zones().flat_map(Zone::expanded);
+        let here = zones.filter(|(owner, _)| owner.to_string() == name).flat_map(|(_, rrsets)| rrsets);
+        let mut addresses: Vec<String> = here
+            .filter(|rrset| rrset.record_type == RecordType::A)
+            .flat_map(|rrset| rrset.data().iter().map(|data| display_rdata(RecordType::A, data)).collect::<Vec<_>>())
+            .collect();
+        addresses.sort();
+        addresses
     }
 
     /// True if this is known.
