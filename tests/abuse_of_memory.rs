@@ -28,7 +28,7 @@ const REQUESTS: u32 = 100;
 const READERS: usize = 50;
 /// What the server may keep for each of them: 256 KiB, the answer that went past that, and as much again for the
 /// connection and its requests.
-const EACH: u64 = 2 * (256 + 64) << 10;
+const EACH: u64 = (2 * (256 + 64)) << 10;
 /// Connections of clients that do not finish what they send, and octets in each request: 96 MB together.
 const SENDERS: usize = 16;
 const UNFINISHED: usize = 60_000;
@@ -159,7 +159,7 @@ fn queries_over_quic_that_are_never_finished_fill_an_account_and_others_are_serv
             let mut streams = Vec::new();
             for _ in 0..REQUESTS {
                 let Ok((mut send, receive)) = connection.open_bi().await else { break };
-                if send.write_all(&[1; UNFINISHED]).await.is_err() {
+                if send.write_all(&vec![1; UNFINISHED]).await.is_err() {
                     break;
                 }
                 streams.push((send, receive));
@@ -195,7 +195,7 @@ fn send_unfinished(mut client: Http2) -> Option<Http2> {
         while room < UNFINISHED {
             room += more_room(&mut client)?;
         }
-        for piece in [0; UNFINISHED].chunks(15_000) {
+        for piece in vec![0; UNFINISHED].chunks(15_000) {
             client.write_all(&frame(0, 0, 2 * number + 1, piece)).ok()?;
         }
         room -= UNFINISHED;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use program::{
-    PATIENCE, Program,
+    PATIENCE,
     abused::{EIGHT, RATE, Served, alone, frame, is_www, open_file_limit, until_files, www},
     eventually, finish,
     load::{Tcp, Udp, connect, connect_from, connect_narrow, framed, query, read_framed},
