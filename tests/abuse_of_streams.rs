@@ -7,125 +7,28 @@
 mod program;
 
 use std::{
-    fmt::Write as _,
-    fs,
     io::{ErrorKind, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     process::Stdio,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use program::{
-    PATIENCE, Program, Scratch, eventually, finish,
-    load::{Check, Tcp, Udp, connect, connect_from, connect_narrow, framed, query, read_framed},
+    PATIENCE,
+    abused::{EIGHT, RATE, Served, alone, frame, is_www, open_file_limit, until_files, www},
+    eventually, finish,
+    load::{Tcp, Udp, connect, connect_from, connect_narrow, framed, query, read_framed},
     text, tool,
 };
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 
-const A: u16 = 1;
 const TXT: u16 = 16;
 const AXFR: u16 = 252;
-/// Queries a second over UDP while others misbehave.
-const RATE: u32 = 1_000;
-const EIGHT: [Ipv4Addr; 8] = [Ipv4Addr::LOCALHOST; 8];
 /// Silence that the server bears in most tests: so short that a test can wait for its end.
 const IDLE: Duration = Duration::from_secs(2);
 /// By when a client that misbehaves is cut off: silence, once more the same for what is under way, and time for a
 /// debug build that has hundreds of them beside its load.
 const CUT_OFF: Duration = Duration::from_secs(8);
-
-/// One after the other: each counts file descriptors, memory or time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-struct Served {
-    scratch: Scratch,
-    program: Program,
-    tls: SocketAddr,
-    https: SocketAddr,
-    quic: SocketAddr,
-}
-
-impl Served {
-    /// All transports, with these options of the listener.
-    #[track_caller]
-    fn new(options: &str) -> Self {
-        let scratch = Scratch::new();
-        let (certificate, key, file) = (scratch.path("tls.crt"), scratch.path("tls.key"), scratch.path("load.zone"));
-        let pair = rcgen::generate_simple_self_signed(["ns1.load.example".to_owned()]).expect("a certificate");
-        fs::write(&certificate, pair.cert.pem()).expect("written");
-        fs::write(&key, pair.signing_key.serialize_pem()).expect("written");
-        fs::write(&file, zone()).expect("written");
-        let mut settings = String::from("version: 1\nserve:\n  listen:\n");
-        for transports in ["udp, tcp", "dot", "doh", "doq"] {
-            let (certificate, key) = (text(&certificate), text(&key));
-            let files =
-                if transports.len() > 3 { String::new() } else { format!(", certificate: {certificate}, key: {key}") };
-            writeln!(settings, "    - {{address: '127.0.0.1:0', transports: [{transports}]{files}, {options}}}")
-                .expect("a text");
-        }
-        let path = scratch.path("settings.yaml");
-        fs::write(&path, settings).expect("written");
-        let program = Program::start(&["serve", text(&file), "--settings", text(&path), "--admin", "127.0.0.1:0"]);
-        let log = program.log();
-        let told = log.lines().filter(|line| line.contains("answering for"));
-        let addresses = told.map(|line| line.rsplit_once(" on ").expect("an address").1);
-        let addresses: Vec<SocketAddr> = addresses
-            .map(|rest| rest.split(',').next().and_then(|one| one.parse().ok()).expect("an address"))
-            .collect();
-        let [_, tls, https, quic] = addresses[..] else { panic!("four listeners and not {addresses:?}\n{log}") };
-        Self { scratch, program, tls, https, quic }
-    }
-
-    /// Everybody else: load over UDP, and a new connection over TCP for each question.
-    fn others(&self) -> (Udp, Tcp) {
-        let check = || -> Check { Box::new(is_www) };
-        (Udp::start(self.program.server, &EIGHT, RATE, www, check), Tcp::start(self.program.server, 1, www, check()))
-    }
-
-    /// None of them lost anything.
-    #[track_caller]
-    fn assert_served(&self, (udp, tcp): (Udp, Tcp)) {
-        let tcp = tcp.stop();
-        udp.stop().assert_whole(self.program.kernel_drops());
-        tcp.assert_whole(0);
-    }
-}
-
-/// `www` with one address, and `big` with some 50 KB in 200 records, for transfers 4,000 names more: 600 KB.
-fn zone() -> String {
-    let mut zone = String::from(
-        "$ORIGIN load.example.\n$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 604800 30\n@ NS ns1\nns1 A 192.0.2.1\n\
-         www A 192.0.2.80\n",
-    );
-    for number in 0..200 {
-        writeln!(zone, "big TXT \"{number:0240}\"").expect("a text");
-    }
-    for number in 0..4_000 {
-        writeln!(zone, "name-{number} TXT \"{number:0100}\"").expect("a text");
-    }
-    zone
-}
-
-fn www(_: u64) -> Vec<u8> {
-    query(7, "www.load.example", A)
-}
-
-fn is_www(_: u64, answer: &[u8]) -> Result<(), String> {
-    if answer.ends_with(&[192, 0, 2, 80]) { Ok(()) } else { Err(format!("{answer:?}")) }
-}
-
-/// Lets this process, and those that it starts from now on, open as many files as the system allows.
-#[track_caller]
-fn open_file_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to its maximum");
-    limit.maximum.unwrap_or(u64::MAX)
-}
 
 /// Calls `meanwhile` and reads and forgets, until the server has closed all connections; how long it took.
 #[track_caller]
@@ -145,15 +48,6 @@ fn until_closed(mut streams: Vec<TcpStream>, mut meanwhile: impl FnMut(&mut [Tcp
         if streams.is_empty() { Ok(()) } else { Err(format!("{} are open", streams.len())) }
     });
     started.elapsed()
-}
-
-/// Waits until the server has closed all but so many files.
-#[track_caller]
-fn until_files(program: &Program, most: usize) {
-    eventually("the server closes its side", || {
-        let open = program.open_files();
-        if open <= most { Ok(()) } else { Err(format!("{open} files are open, not {most}")) }
-    });
 }
 
 #[test]
@@ -364,32 +258,9 @@ fn readers_that_take_nothing_keep_no_place_that_others_need() {
     served.program.stop().expect_code(0);
 }
 
-/// A TLS connection to the HTTPS listener that has sent the start of HTTP/2 (RFC 9113 section 3.4).
-fn http2(served: &Served) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
-    let certificate = fs::read(served.scratch.path("tls.crt")).expect("a certificate");
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&certificate).expect("PEM")).expect("a root");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::try_from("ns1.load.example").expect("a name");
-    let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
-    let mut stream = rustls::StreamOwned::new(session, connect(served.https));
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
-    stream.write_all(&frame(4, 0, 0, &[])).expect("sent");
-    stream
-}
-
-/// A frame of HTTP/2 (RFC 9113 section 4.1).
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a frame").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
 /// Sends pieces until the server closes the connection or `pieces` are sent; true if it closed.
 fn flood(served: &Served, pieces: impl Iterator<Item = Vec<u8>>) -> bool {
-    let mut stream = http2(served);
+    let mut stream = served.http2(&[]);
     for piece in pieces {
         if stream.write_all(&piece).and_then(|()| stream.flush()).is_err() {
             return true;
@@ -460,16 +331,7 @@ fn floods_of_http2_streams_cost_their_own_connection_alone() {
 /// First datagrams of QUIC connections that nobody goes on with. Their keys follow from what they contain
 /// (RFC 9001 section 5.2), so those meant for one address are as good for another.
 fn first_datagrams(served: &Served, count: usize) -> Vec<Vec<u8>> {
-    let certificate = fs::read(served.scratch.path("tls.crt")).expect("a certificate");
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&certificate).expect("PEM")).expect("a root");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        rustls::ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
-    let mut config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"doq".to_vec()];
-    let config = quinn::crypto::rustls::QuicClientConfig::try_from(config).expect("a configuration");
-    let config = quinn::ClientConfig::new(Arc::new(config));
+    let config = served.quic_client();
     let sink = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     sink.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let to = sink.local_addr().expect("an address");

@@ -13,6 +13,12 @@ use crate::{access::AccessList, edns::CookieSecrets, notify::Secondary, rate_lim
 /// Octets of a UDP answer that pass every path without fragments (DNS flag day 2020).
 pub const UDP_PAYLOAD: u16 = 1232;
 
+/// Connections that one client address may have by default: a quarter of those of a listener. A resolver needs a handful,
+/// but behind address translation a whole site is one client, and so is a node of Kubernetes that hides its clients
+/// (`externalTrafficPolicy: Cluster`). It need not be small: idle connections make room for new ones, and what all
+/// connections make us keep has its own limit; it is there so that no single address can have all places.
+const CONNECTIONS_PER_CLIENT: usize = 2_500;
+
 /// Everything besides zones that decides how requests are answered.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
@@ -97,7 +103,7 @@ impl Default for ListenerOptions {
             transfers: true,
             rate_limit: true,
             connections: 10_000,
-            connections_per_client: 10_000,
+            connections_per_client: CONNECTIONS_PER_CLIENT,
             idle: Duration::from_secs(10),
             lifetime: Duration::from_hours(1),
         }

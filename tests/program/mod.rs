@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 #![allow(clippy::panic, reason = "a test fails by a panic")]
 
+pub(crate) mod abused;
 pub(crate) mod certificate;
 pub(crate) mod dig;
 pub(crate) mod golden;

@@ -27,14 +27,6 @@ use crate::{
     wire::{AA, OPCODE, QR},
 };
 
-/// How long each try waits for an answer.
-const PATIENCE: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(16),
-];
 /// Opcode NOTIFY, in the third octet of the header (RFC 1996 section 3.7).
 const NOTIFY: u8 = 4 << 3;
 /// Longest answer that is read whole; they have a question and a signature.
@@ -48,8 +40,8 @@ pub(super) struct Told;
 #[derive(Debug, Error)]
 pub(super) enum Failure {
     /// Nothing came back that counts.
-    #[error("no answer to {} messages", PATIENCE.len())]
-    Silent,
+    #[error("no answer to {0} messages")]
+    Silent(usize),
     /// It does not want to know.
     #[error("it answers with RCODE {0}")]
     Refused(u16),
@@ -67,16 +59,24 @@ pub(super) enum Failure {
     Socket(io::Error),
 }
 
-/// Tells a secondary of the newest serial, several times if need be.
+impl Failure {
+    /// True where the other side has heard of it: to say the same again is vain.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Signature(_))
+    }
+}
+
+/// Tells a secondary of the newest serial, as often as there are `tries`; each waits so long for an answer.
 pub(super) async fn tell(
     apex: &OwnerName,
     secondary: &Secondary,
     soas: &mut watch::Receiver<Soa>,
+    tries: &[Duration],
     shared: &Shared,
     gate: &Semaphore,
 ) -> Result<Told, Failure> {
-    let mut last = Failure::Silent;
-    for patience in PATIENCE {
+    let mut last = Failure::Silent(tries.len());
+    for &patience in tries {
         // The gate is never closed.
         let permit = gate.acquire().await;
         let policy = shared.policies.load();
@@ -91,7 +91,7 @@ pub(super) async fn tell(
         match exchange(secondary, &message, question_end, check.as_ref(), deadline, shared).await {
             Ok(Some(0)) => return Ok(Told),
             Ok(Some(rcode)) => return Err(Failure::Refused(rcode)),
-            Ok(None) => last = Failure::Silent,
+            Ok(None) => last = Failure::Silent(tries.len()),
             Err(failure @ Failure::Signature(_)) => return Err(failure),
             Err(failure) => last = failure,
         }

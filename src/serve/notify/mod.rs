@@ -4,14 +4,17 @@
 //!   SnapshotStore ──(looked at five times a second)──► serial moved? ──► one task for each zone and secondary
 //!                                                                           │
 //!        told ◄── answer ── try: 1 s, 2 s, 4 s, 8 s, 16 s ◄─────────────────┘
-//!          │                   └── no answer at all: down, said once
+//!          │         │         ├── no answer at all: down, said once; then one try a minute
+//!          │         └─────────┘   that goes on until there is an answer
+//!          │                   └── refused: a minute passes, then the newest serial, if it moved meanwhile
 //!          └── a second passes, then the newest serial, if it moved meanwhile
 //! ```
 //!
 //! One thread of its own does all of it, so that serving waits for nothing. A secondary that misses a NOTIFY still asks
 //! when the refresh time of the SOA is over; this only makes it earlier. RFC 1996 section 3.6 suggests 60 s between
 //! tries and five of them; a lost datagram would cost a minute then, so that the pauses begin at one second and double,
-//! five tries in all, as many as NSD and BIND make.
+//! five tries, as many as NSD and BIND make. A secondary that is away for longer, one that is started again for instance,
+//! would have to wait for its refresh time then, which may be hours; one datagram a minute is little.
 
 mod exchange;
 
@@ -20,6 +23,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
+    slice,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -36,7 +40,7 @@ use tokio::{
     runtime,
     sync::{Semaphore, watch},
     task::{LocalSet, spawn_local},
-    time::sleep,
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -48,10 +52,19 @@ use exchange::{Failure, Told, tell};
 
 /// How often the serials in force are looked at.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two notifications of one zone to one secondary, however often the zone changes.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The same for a secondary that does not answer.
-const DOWN_PAUSE: Duration = Duration::from_mins(1);
+/// How often one secondary is told of one zone.
+const RHYTHM: Rhythm = Rhythm {
+    tries: [
+        Duration::from_secs(1),
+        Duration::from_secs(2),
+        Duration::from_secs(4),
+        Duration::from_secs(8),
+        Duration::from_secs(16),
+    ],
+    later_try: Duration::from_secs(4),
+    pause: Duration::from_secs(1),
+    down: Duration::from_mins(1),
+};
 /// Notifications to one secondary that wait for an answer at a time; each has a socket.
 const AT_A_TIME: usize = 64;
 
@@ -97,6 +110,32 @@ pub(crate) struct Notifier {
 struct Shared {
     policies: PolicyStore,
     counts: Arc<Notifications>,
+    rhythm: Rhythm,
+}
+
+/// Times of notifications of one zone to one secondary.
+struct Rhythm {
+    /// How long each try waits for an answer.
+    tries: [Duration; 5],
+    /// The same for the one try at a time of a secondary that is down.
+    later_try: Duration,
+    /// Between two notifications, however often the zone changes.
+    pause: Duration,
+    /// From one to the next for a secondary that is down.
+    down: Duration,
+}
+
+/// What is known of a secondary.
+///
+/// ```text
+///   Up ──► Silent ──► Up     it is asked until it answers
+///   Up ──► Refuses ──► Up    it is told of the next serial
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Up,
+    Silent,
+    Refuses,
 }
 
 /// Who is told what.
@@ -125,7 +164,7 @@ impl Notifier {
         let (stop, stopped) = watch::channel(false);
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let store = Arc::clone(store);
-        let shared = Shared { policies: policies.clone(), counts };
+        let shared = Shared { policies: policies.clone(), counts, rhythm: RHYTHM };
         let thread = thread::Builder::new().name("notify".to_owned()).spawn(move || {
             runtime.block_on(follow(&store, shared, stopped));
         })?;
@@ -213,7 +252,7 @@ impl Book {
     }
 }
 
-/// Tells one secondary of one zone whenever its serial has moved.
+/// Tells one secondary of one zone whenever its serial has moved, and until it answers.
 async fn keep_told(
     apex: OwnerName,
     secondary: Secondary,
@@ -221,25 +260,37 @@ async fn keep_told(
     shared: Rc<Shared>,
     gate: Rc<Semaphore>,
 ) {
-    let mut down = false;
+    let Rhythm { tries, later_try, pause, down } = &shared.rhythm;
+    let mut standing = Standing::Up;
+    let mut failed = None;
     loop {
-        let outcome = tell(&apex, &secondary, &mut soas, &shared, &gate).await;
-        match outcome {
+        let start = Instant::now();
+        let tries = if standing == Standing::Silent { slice::from_ref(later_try) } else { &tries[..] };
+        match tell(&apex, &secondary, &mut soas, tries, &shared, &gate).await {
             Ok(Told) => {
                 shared.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
-                if std::mem::take(&mut down) {
+                if standing != Standing::Up {
                     tracing::info!(zone = %apex, secondary = %secondary.address, "a secondary takes NOTIFY again");
                 }
+                standing = Standing::Up;
+                sleep(*pause).await;
             }
             Err(failure) => {
-                shared.counts.failed.fetch_add(1, Ordering::Relaxed);
-                if !std::mem::replace(&mut down, true) {
+                if failed.replace(soas.borrow().serial) != Some(soas.borrow().serial) {
+                    shared.counts.failed.fetch_add(1, Ordering::Relaxed);
+                }
+                if standing == Standing::Up {
                     say_failure(&apex, &secondary, &failure);
                 }
+                standing = if failure.is_refusal() { Standing::Refuses } else { Standing::Silent };
+                sleep_until(start + *down).await;
             }
         }
-        sleep(if down { DOWN_PAUSE } else { PAUSE }).await;
-        if soas.changed().await.is_err() {
+        let goes_on = match standing {
+            Standing::Silent => soas.has_changed().map(drop),
+            Standing::Up | Standing::Refuses => soas.changed().await,
+        };
+        if goes_on.is_err() {
             return;
         }
     }
@@ -253,3 +304,6 @@ fn say_failure(apex: &OwnerName, secondary: &Secondary, failure: &Failure) {
         "a secondary does not take NOTIFY; it learns of changes when it asks"
     );
 }
+
+#[cfg(test)]
+mod tests;

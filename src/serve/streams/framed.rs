@@ -15,11 +15,10 @@
 //!
 //! Limits: a connection may be silent for `idle`, and a message or an answer may take as long; octets that come one by
 //! one are no sign of life, whole messages are. It lives for `lifetime`, then only what is under way is finished. What
-//! waits for one client is at most [`GATHER`] octets and one answer; where clients that do not read keep more than
-//! [`WAITING`] on one thread, the next of them are cut off.
+//! waits for one client is at most [`GATHER`] octets and one answer, and what came in of it at most one message more
+//! than is read at a time; both are counted (see [`account`](super::account)).
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     io,
     pin::{Pin, pin},
@@ -33,6 +32,7 @@ use tokio::{
 };
 
 use super::{
+    account::{Full, Part, Share},
     desk::{Desk, Messages, Outcome},
     places::{Dismissal, Place},
 };
@@ -42,9 +42,6 @@ use crate::{client::Client, udp::Handler};
 pub(crate) const READ: usize = 16 * 1024;
 /// Octets of answers that are gathered before they are written.
 const GATHER: usize = 64 * 1024;
-/// Octets that all connections of a listener on one thread may have waiting for clients that do not read: the whole
-/// limit of 10,000 connections with 6 KB each, or a thousand that all asked for the largest.
-const WAITING: usize = 64 << 20;
 /// Room in front of what is read for the start of a message that came before; nearly every query fits.
 pub(crate) const FRONT: usize = 512;
 /// Transfers that one connection may have under way; while there are as many, nothing more is read.
@@ -61,14 +58,14 @@ pub(crate) async fn converse<S, H>(
     client: Client,
     transfers: bool,
     desk: &Desk<H>,
-    waiting: &Rc<Cell<usize>>,
+    share: &Rc<Share>,
     place: &Place,
 ) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Handler,
 {
-    Conversation::new(stream, client, transfers, desk, waiting, place).run().await
+    Conversation::new(stream, client, transfers, desk, share, place).run().await
 }
 
 /// How far a conversation is.
@@ -97,6 +94,7 @@ struct Conversation<'a, S, H> {
     place: &'a Place,
     /// What came in and is not answered: the start of a message, or more where answers had to wait.
     input: Vec<u8>,
+    input_kept: Part,
     output: Waiting,
     /// Whether something was written that the stream may keep back.
     unflushed: bool,
@@ -118,7 +116,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         client: Client,
         transfers_allowed: bool,
         desk: &'a Desk<H>,
-        waiting: &Rc<Cell<usize>>,
+        share: &Rc<Share>,
         place: &'a Place,
     ) -> Self {
         let now = Instant::now();
@@ -128,7 +126,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
             desk,
             place,
             input: Vec::new(),
-            output: Waiting { octets: Vec::new(), taken: 0, all: Rc::clone(waiting) },
+            input_kept: share.part(),
+            output: Waiting { octets: Vec::new(), taken: 0, kept: share.part() },
             unflushed: false,
             transfers_allowed,
             transfers: VecDeque::new(),
@@ -249,6 +248,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
         }
         let kept = self.input.len();
         if kept > front.len() {
+            self.input_kept.hold(kept + length)?;
             self.input.extend_from_slice(room.filled());
             drop(buffer);
             self.answer_kept(context)?;
@@ -265,6 +265,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
             self.input.clear();
             self.input.extend_from_slice(&came[done..]);
         }
+        self.input_kept.hold(self.input.len())?;
         Poll::Ready(Ok(()))
     }
 
@@ -280,6 +281,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
             input.shrink_to(FRONT.max(input.len()));
             self.input = input;
         }
+        self.input_kept.hold(self.input.len())?;
         Ok(true)
     }
 
@@ -388,11 +390,11 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin, H: Handler> Conversation<'a, S, H> {
     }
 }
 
-/// Octets that a client has not taken, counted together with those of all others.
+/// Octets that a client has not taken.
 struct Waiting {
     octets: Vec<u8>,
     taken: usize,
-    all: Rc<Cell<usize>>,
+    kept: Part,
 }
 
 impl Waiting {
@@ -401,11 +403,7 @@ impl Waiting {
     }
 
     fn keep(&mut self, octets: &[u8]) -> io::Result<()> {
-        let all = self.all.get() + octets.len();
-        if all > WAITING {
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        }
-        self.all.set(all);
+        self.kept.owe(self.octets.len() + octets.len())?;
         self.octets.extend_from_slice(octets);
         Ok(())
     }
@@ -416,20 +414,16 @@ impl Waiting {
         }
         self.taken += taken;
         if self.taken == self.octets.len() {
-            self.clear();
+            (self.octets, self.taken) = (Vec::new(), 0);
+            self.kept.owe(0)?;
         }
         Ok(())
     }
-
-    fn clear(&mut self) {
-        self.all.set(self.all.get() - self.octets.len());
-        (self.octets, self.taken) = (Vec::new(), 0);
-    }
 }
 
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.clear();
+impl From<Full> for io::Error {
+    fn from(full: Full) -> Self {
+        Self::new(io::ErrorKind::QuotaExceeded, full)
     }
 }
 

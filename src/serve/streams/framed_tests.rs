@@ -15,6 +15,7 @@ use crate::{
     counters::{Cells, Counters},
     policy::ListenerOptions,
     respond::{Answer, Reply},
+    streams::account::Account,
     streams::places::{Limits, Room},
 };
 
@@ -61,7 +62,7 @@ struct Held {
     desk: Rc<Desk<Echo>>,
     room: Rc<Room>,
     counters: Counters,
-    waiting: Rc<Cell<usize>>,
+    account: Rc<Account>,
 }
 
 impl Held {
@@ -70,17 +71,17 @@ impl Held {
         let cells: Arc<Cells> = counters.add_thread(Transport::Tcp);
         let room = Room::new(Arc::new(Limits::new(&options)));
         let desk = Rc::new(Desk::new(Echo(Vec::new()), cells, options, FRONT + READ));
-        Self { desk, room, counters, waiting: Rc::default() }
+        Self { desk, room, counters, account: Rc::default() }
     }
 
     /// The client's end of a new conversation with these transfers under way, over a pipe that holds `room` octets.
     fn open(&self, room: usize, transfers: Vec<Numbers>) -> (DuplexStream, JoinHandle<io::Result<()>>) {
         let (ours, theirs) = duplex(room);
         let client = Client { address: ([192, 0, 2, 1], 5353).into(), transport: Transport::Tcp };
-        let (desk, waiting) = (Rc::clone(&self.desk), Rc::clone(&self.waiting));
+        let (desk, share) = (Rc::clone(&self.desk), Share::new(&self.account));
         let place = self.room.enter(client.address.ip()).expect("a place");
         let task = spawn_local(async move {
-            let mut conversation = Conversation::new(ours, client, true, &*desk, &waiting, &place);
+            let mut conversation = Conversation::new(ours, client, true, &*desk, &share, &place);
             conversation.transfers.extend(transfers.into_iter().map(|one| Box::new(one) as Box<dyn Messages>));
             conversation.run().await
         });
@@ -194,14 +195,14 @@ fn a_client_that_does_not_read_is_cut_off_and_keeps_little() {
         // It goes on asking for as long as the server listens.
         while tokio::time::timeout(Duration::from_secs(1), client.write_all(&large)).await.is_ok() {
             sent += 1;
-            assert!(held.waiting.get() <= GATHER + 65_537, "{} octets wait", held.waiting.get());
+            assert!(held.account.kept() <= GATHER + 65_537 + READ, "{} octets wait", held.account.kept());
         }
         assert!(sent < 1_000, "the server stopped to read");
-        assert!(held.waiting.get() > 0);
+        assert!(held.account.kept() > 0);
         let before = Instant::now();
         assert_eq!(task.await.expect("no panic").expect_err("cut off").kind(), io::ErrorKind::TimedOut);
         assert!(before.elapsed() <= held.desk.options.idle);
-        assert_eq!(held.waiting.get(), 0);
+        assert_eq!(held.account.kept(), 0);
     });
 }
 

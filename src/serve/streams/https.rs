@@ -9,12 +9,12 @@
 //! Zone transfers are refused: they have many messages, and a response has one. What is no message gets 400, so does
 //! what is no query; 404, 405, 413, 414 and 415 say the rest. 431 is for a header that is too long.
 //!
-//! Limits: 100 requests at a time on one connection, 32 KB of header, one message of body; a connection may be silent
-//! and a body may take as long as the listener says.
+//! Limits: 100 requests at a time on one connection, 32 KB of header, one message of body; a connection may be silent,
+//! a body may take, and a client that has enough may leave its answers as long as the listener says. Bodies and answers
+//! are counted until they are taken (see [`account`](super::account)).
 
 use std::{
     cell::Cell,
-    convert::Infallible,
     pin::pin,
     rc::Rc,
     sync::Arc,
@@ -23,10 +23,10 @@ use std::{
 };
 
 use data_encoding::BASE64URL_NOPAD;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full as Whole};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
+    body::{Buf, Bytes, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, USER_AGENT},
     http::request::Parts,
     rt::Executor,
@@ -44,6 +44,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::{
+    account::{Full, Part, Share},
     apart::{Apart, Gathered},
     desk::{Desk, Outcome},
     places::{Dismissal, Place},
@@ -82,6 +83,7 @@ pub(crate) async fn serve<H: Handler>(
     client: Client,
     path: &Arc<str>,
     desk: &Rc<Desk<H>>,
+    share: &Rc<Share>,
     place: &Place,
 ) {
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
@@ -92,34 +94,42 @@ pub(crate) async fn serve<H: Handler>(
             is_apart.set(true);
         }
         let (desk, path, last) = (Rc::clone(desk), Arc::clone(path), Rc::clone(&last));
+        let kept = share.part();
         async move {
             last.set(Instant::now());
-            let response = respond(request, &client, &path, &desk).await;
+            let response = respond(request, &client, &path, &desk, kept).await;
             last.set(Instant::now());
-            Ok::<_, Infallible>(response)
+            response
         }
     });
     let attendance = Attendance { place, idle, end: Instant::now() + desk.options.lifetime, last: &last };
-    // What breaks is the client's business.
-    if is_http2 {
-        let connection = http2::Builder::new(Local)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEADER_LIST)
-            .max_send_buf_size(SEND)
-            .serve_connection(TokioIo::new(Apart::new(stream, Rc::clone(&is_apart))), service);
-        let _ = attendance.attend(connection).await;
-    } else {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(idle)
-            .max_header_size(HEADER)
-            .max_buf_size(HEADER)
-            .half_close(true)
-            .serve_connection(TokioIo::new(stream), service);
-        let _ = attendance.attend(connection).await;
+    let attended = async {
+        // What breaks is the client's business.
+        if is_http2 {
+            let connection = http2::Builder::new(Local)
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_header_list_size(HEADER_LIST)
+                .max_send_buf_size(SEND)
+                .serve_connection(TokioIo::new(Apart::new(stream, Rc::clone(&is_apart))), service);
+            let _ = attendance.attend(connection).await;
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(idle)
+                .max_header_size(HEADER)
+                .max_buf_size(HEADER)
+                .half_close(true)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = attendance.attend(connection).await;
+        }
+    };
+    tokio::select! {
+        () = attended => {}
+        // All that it keeps goes with it.
+        () = share.until_cut_off() => {}
     }
 }
 
@@ -189,33 +199,62 @@ impl Attendance<'_> {
     }
 }
 
+/// What a request is without its body.
+enum Asked {
+    Message(Vec<u8>),
+    /// The body is the message.
+    Body,
+}
+
+/// Why there is no message.
+enum Fault {
+    Status(StatusCode),
+    Full(Full),
+}
+
+/// The octets of an answer, counted until the last of them is taken.
+struct Kept {
+    octets: Vec<u8>,
+    at: usize,
+    _part: Part,
+}
+
 async fn respond<H: Handler>(
     request: Request<Incoming>,
     client: &Client,
     path: &str,
     desk: &Desk<H>,
-) -> Response<Full<Bytes>> {
+    mut kept: Part,
+) -> Result<Response<Whole<Kept>>, Full> {
     let (head, mut body) = request.into_parts();
+    let (asked, is_head) = (asked(&head, path), head.method == Method::HEAD);
+    // It is not kept while a body comes in.
+    drop(head);
     let limit = desk.options.idle;
-    let message = match timeout(limit, message(&head, path, &mut body)).await {
+    let message = match timeout(limit, message(asked, &mut body, &mut kept)).await {
         Ok(Ok(message)) => message,
-        Ok(Err(status)) => {
+        Ok(Err(Fault::Status(status))) => {
             let _ = timeout(limit, pass_over(&mut body)).await;
-            return empty(status);
+            return Ok(empty(status));
         }
-        Err(_) => return empty(StatusCode::REQUEST_TIMEOUT),
+        Ok(Err(Fault::Full(full))) => return Err(full),
+        Err(_) => return Ok(empty(StatusCode::REQUEST_TIMEOUT)),
     };
+    kept.until_taken(limit).await?;
     let mut answer = Vec::new();
     match desk.answer(client, &message, false, &mut answer) {
-        Outcome::Answered => whole(answer, head.method == Method::HEAD),
+        Outcome::Answered => {
+            kept.owe(answer.len())?;
+            Ok(whole(answer, kept, is_head))
+        }
         // Transfers are refused; what is no query gets no answer of DNS.
-        Outcome::Silence | Outcome::Transfer(_) => empty(StatusCode::BAD_REQUEST),
-        Outcome::Lost => empty(StatusCode::INTERNAL_SERVER_ERROR),
+        Outcome::Silence | Outcome::Transfer(_) => Ok(empty(StatusCode::BAD_REQUEST)),
+        Outcome::Lost => Ok(empty(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
-/// The message of a request, or the status that says what is wrong.
-async fn message(head: &Parts, path: &str, body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+/// What the header asks for, or the status that says what is wrong.
+fn asked(head: &Parts, path: &str) -> Result<Asked, StatusCode> {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     if fields.sum::<usize>() > HEADER {
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
@@ -224,22 +263,34 @@ async fn message(head: &Parts, path: &str, body: &mut Incoming) -> Result<Vec<u8
         return Err(StatusCode::NOT_FOUND);
     }
     match head.method {
-        Method::GET | Method::HEAD => from_query(head.uri.query()),
-        Method::POST if is_message(&head.headers) => from_body(body).await,
+        Method::GET | Method::HEAD => from_query(head.uri.query()).map(Asked::Message),
+        Method::POST if is_message(&head.headers) => Ok(Asked::Body),
         Method::POST => Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
         _ => Err(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
+/// The message of a request, which is counted from now on.
+async fn message(asked: Result<Asked, StatusCode>, body: &mut Incoming, kept: &mut Part) -> Result<Vec<u8>, Fault> {
+    match asked.map_err(Fault::Status)? {
+        Asked::Message(message) => {
+            kept.hold(message.len()).map_err(Fault::Full)?;
+            Ok(message)
+        }
+        Asked::Body => from_body(body, kept).await,
+    }
+}
+
 /// The response with an answer, which has its length in front.
-fn whole(framed: Vec<u8>, is_head: bool) -> Response<Full<Bytes>> {
-    let answer = Bytes::from(framed).split_off(2);
-    let control = freshness(&answer).map_or_else(
+fn whole(framed: Vec<u8>, kept: Part, is_head: bool) -> Response<Whole<Kept>> {
+    let answer = framed.get(2..).unwrap_or_default();
+    let control = freshness(answer).map_or_else(
         || HeaderValue::from_static("no-store"),
         |seconds| HeaderValue::try_from(format!("max-age={seconds}")).unwrap_or(HeaderValue::from_static("no-store")),
     );
     let length = HeaderValue::from(answer.len());
-    let mut response = Response::new(Full::new(if is_head { Bytes::new() } else { answer }));
+    let body = if is_head { Whole::default() } else { Whole::new(Kept { octets: framed, at: 2, _part: kept }) };
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
     headers.insert(CACHE_CONTROL, control);
@@ -247,8 +298,22 @@ fn whole(framed: Vec<u8>, is_head: bool) -> Response<Full<Bytes>> {
     response
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+impl Buf for Kept {
+    fn remaining(&self) -> usize {
+        self.octets.len() - self.at
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.octets[self.at..]
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.at = (self.at + count).min(self.octets.len());
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Whole<Kept>> {
+    let mut response = Response::new(Whole::default());
     *response.status_mut() = status;
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
@@ -267,14 +332,15 @@ fn from_query(query: Option<&str>) -> Result<Vec<u8>, StatusCode> {
 }
 
 /// The message in the body.
-async fn from_body(body: &mut Incoming) -> Result<Vec<u8>, StatusCode> {
+async fn from_body(body: &mut Incoming, kept: &mut Part) -> Result<Vec<u8>, Fault> {
     let mut message = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Fault::Status(StatusCode::BAD_REQUEST))?.into_data() else { continue };
         if message.len() + data.len() > LONGEST {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(Fault::Status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         message.extend_from_slice(&data);
+        kept.hold(message.capacity()).map_err(Fault::Full)?;
     }
     Ok(message)
 }

@@ -14,6 +14,7 @@
 //! computes for long: answers are there at once, transfers are made a message at a time. A handshake has its own task
 //! and its own limit of time, so one that stalls holds up nobody.
 
+mod account;
 mod apart;
 mod certificates;
 mod desk;
@@ -25,7 +26,6 @@ mod records;
 mod tls;
 
 use std::{
-    cell::Cell,
     io,
     net::{SocketAddr, TcpListener as StdListener, UdpSocket},
     rc::Rc,
@@ -47,6 +47,7 @@ use tokio_rustls::TlsAcceptor;
 pub use certificates::CertificateError;
 
 use self::{
+    account::{Account, Share},
     apart::Gathered,
     certificates::LiveCertificate,
     desk::Desk,
@@ -243,8 +244,7 @@ impl<H: Handler> StreamListener<H> {
             }),
             (StreamSocket::Connections(listener), protocol) => TcpListener::from_std(listener).map(|listener| {
                 let (end, ended) = oneshot::channel();
-                let waiting = Rc::default();
-                let door = Door { protocol, desk, room: Rc::clone(&room), waiting };
+                let door = Door { protocol, desk, room: Rc::clone(&room), account: Rc::default() };
                 let accepting = spawn_local(door.keep(listener, ended));
                 Open { room, accepting, end: Some(end), endpoint: None }
             }),
@@ -259,8 +259,7 @@ struct Door<H> {
     protocol: Protocol,
     desk: Rc<Desk<H>>,
     room: Rc<Room>,
-    /// Octets that wait for clients that do not read.
-    waiting: Rc<Cell<usize>>,
+    account: Rc<Account>,
 }
 
 impl<H: Handler> Door<H> {
@@ -329,20 +328,20 @@ impl<H: Handler> Door<H> {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let (desk, waiting) = (Rc::clone(&self.desk), Rc::clone(&self.waiting));
+        let (desk, share) = (Rc::clone(&self.desk), Share::new(&self.account));
         match &self.protocol {
             Protocol::Tcp => {
                 let client = Client { address, transport: Transport::Tcp };
                 // A connection that breaks is the client's business, here and below.
-                spawn_local(async move { framed::converse(stream, client, true, &desk, &waiting, &place).await });
+                spawn_local(async move { framed::converse(stream, client, true, &desk, &share, &place).await });
             }
             Protocol::Tls(acceptor) => {
                 let client = Client { address, transport: Transport::Tls };
-                spawn_local(serve_tls(stream, acceptor.clone(), client, desk, waiting, place));
+                spawn_local(serve_tls(stream, acceptor.clone(), client, desk, share, place));
             }
             Protocol::Https(acceptor, path) => {
                 let client = Client { address, transport: Transport::Https };
-                spawn_local(serve_https(stream, acceptor.clone(), client, desk, Arc::clone(path), place));
+                spawn_local(serve_https(stream, acceptor.clone(), client, desk, Arc::clone(path), share, place));
             }
             // It has no connections to accept here.
             Protocol::Quic(_) => {}
@@ -355,12 +354,12 @@ async fn serve_tls<H: Handler>(
     acceptor: TlsAcceptor,
     client: Client,
     desk: Rc<Desk<H>>,
-    waiting: Rc<Cell<usize>>,
+    share: Rc<Share>,
     place: Place,
 ) {
     if let Some(stream) = shake_hands(stream, &acceptor, desk.options.idle, &place).await {
         let transfers = tls::may_transfer(&stream);
-        let _ = framed::converse(stream, client, transfers, &desk, &waiting, &place).await;
+        let _ = framed::converse(stream, client, transfers, &desk, &share, &place).await;
     }
 }
 
@@ -370,11 +369,12 @@ async fn serve_https<H: Handler>(
     client: Client,
     desk: Rc<Desk<H>>,
     path: Arc<str>,
+    share: Rc<Share>,
     place: Place,
 ) {
     if let Some(mut stream) = shake_hands(Gathered::new(stream), &acceptor, desk.options.idle, &place).await {
         stream.get_mut().0.gather();
-        https::serve(stream, client, &path, &desk, &place).await;
+        https::serve(stream, client, &path, &desk, &share, &place).await;
     }
 }
 

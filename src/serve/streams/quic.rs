@@ -15,12 +15,24 @@
 //! What is against RFC 9250 section 4.3.3 closes the connection with `DOQ_PROTOCOL_ERROR`: a message ID that is not 0, an
 //! octet too few or too many, the TCP keepalive option, a message that is no query. A query that cannot be answered by
 //! our own fault resets its stream with `DOQ_INTERNAL_ERROR`.
+//!
+//! Queries that come in and answers until they have arrived are counted (see [`account`](super::account)); where too
+//! much is kept, the connection is closed with `DOQ_EXCESSIVE_LOAD`.
 
-use std::{cell::Cell, io, net::UdpSocket, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::UdpSocket,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use quinn::{
-    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, ReadToEndError, RecvStream, SendStream, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    Connection, Endpoint, EndpointConfig, IdleTimeout, Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
+    TransportConfig, VarInt,
     crypto::rustls::{NoInitialCipherSuite, QuicServerConfig},
 };
 use rustls::version::TLS13;
@@ -32,6 +44,7 @@ use tokio::{
 };
 
 use super::{
+    account::{Account, Full, Part, Share},
     certificates::{LiveCertificate, provider},
     desk::{Desk, Outcome},
     framed::first_message,
@@ -51,6 +64,7 @@ pub(crate) const DOQ: &[u8] = b"doq";
 const DOQ_NO_ERROR: VarInt = VarInt::from_u32(0);
 const DOQ_INTERNAL_ERROR: VarInt = VarInt::from_u32(1);
 const DOQ_PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
+const DOQ_EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 /// Queries at a time on one connection, as many as HTTP/2 has by custom.
 const STREAMS: u32 = 100;
 /// Longest query with its length.
@@ -58,8 +72,8 @@ const LONGEST: usize = 2 + 65_535;
 /// Octets that may come in on one stream, so that each query fits, and on a connection.
 const STREAM_WINDOW: u32 = 65_537;
 const CONNECTION_WINDOW: u32 = 4 * 65_537;
-/// Octets of answers that a connection keeps for its client; transfers wait for more room.
-const SEND_WINDOW: u64 = 512 * 1024;
+/// Octets that QUIC keeps of a connection until they have arrived; what is more waits for room.
+const SEND_WINDOW: usize = 512 * 1024;
 /// Octets gathered for one write of a transfer.
 const GATHER: usize = 64 * 1024;
 /// Handshakes under way on one thread past which addresses must be proved.
@@ -98,7 +112,7 @@ impl Setup {
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .stream_receive_window(STREAM_WINDOW.into())
             .receive_window(CONNECTION_WINDOW.into())
-            .send_window(SEND_WINDOW)
+            .send_window(SEND_WINDOW as u64)
             .datagram_receive_buffer_size(None)
             .max_idle_timeout(Some(IdleTimeout::try_from(options.idle).map_err(|_| SetupError::Idle)?));
         let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config)?));
@@ -115,6 +129,7 @@ impl Setup {
 /// Takes connections until the endpoint is closed.
 pub(crate) async fn accept<H: Handler>(endpoint: Endpoint, desk: Rc<Desk<H>>, room: Rc<Room>) {
     let handshakes = Rc::new(Cell::new(0));
+    let account = Rc::default();
     while let Some(incoming) = endpoint.accept().await {
         let in_doubt = room.is_crowded() || handshakes.get() >= HANDSHAKES;
         if in_doubt && !incoming.remote_address_validated() && incoming.may_retry() {
@@ -129,10 +144,11 @@ pub(crate) async fn accept<H: Handler>(endpoint: Endpoint, desk: Rc<Desk<H>>, ro
         };
         desk.cells.count_connection(true);
         let (desk, handshake) = (Rc::clone(&desk), Handshake::begin(&handshakes));
+        let account = Rc::clone(&account);
         spawn_local(async move {
             if let Some(connection) = shake_hands(incoming, &place, desk.options.idle).await {
                 drop(handshake);
-                serve(&connection, &desk, &place).await;
+                serve(&connection, &desk, &account, &place).await;
             }
         });
     }
@@ -171,13 +187,25 @@ struct Shared {
     last: Cell<Instant>,
     /// A stream is done.
     ended: Notify,
+    share: Rc<Share>,
+    transfers: Cell<usize>,
+    /// What QUIC keeps of transfers that are under way. It is apart, so that other answers need not wait for it.
+    window: RefCell<Part>,
 }
 
 /// Answers the streams of a connection until it is closed, from either side.
-async fn serve<H: Handler>(connection: &Connection, desk: &Rc<Desk<H>>, place: &Place) {
+async fn serve<H: Handler>(connection: &Connection, desk: &Rc<Desk<H>>, account: &Rc<Account>, place: &Place) {
     let client = Client { address: connection.remote_address(), transport: Transport::Quic };
     let now = Instant::now();
-    let shared = Rc::new(Shared { client, streams: Cell::new(0), last: Cell::new(now), ended: Notify::new() });
+    let shared = Rc::new(Shared {
+        client,
+        streams: Cell::new(0),
+        last: Cell::new(now),
+        ended: Notify::new(),
+        share: Share::new(account),
+        transfers: Cell::new(0),
+        window: RefCell::new(Share::new(account).part()),
+    });
     let (idle, end) = (desk.options.idle, now + desk.options.lifetime);
     // Clients that keep a connection alive by PING frames are idle all the same.
     let deadline = || (shared.last.get() + idle).min(end);
@@ -239,6 +267,27 @@ impl Drop for Stream {
     }
 }
 
+/// One of the transfers under way.
+struct Transferring<'a>(&'a Shared);
+
+impl<'a> Transferring<'a> {
+    fn begin(shared: &'a Shared) -> Result<Self, Full> {
+        shared.window.borrow_mut().owe(SEND_WINDOW)?;
+        shared.transfers.set(shared.transfers.get() + 1);
+        Ok(Self(shared))
+    }
+}
+
+impl Drop for Transferring<'_> {
+    fn drop(&mut self) {
+        self.0.transfers.set(self.0.transfers.get() - 1);
+        if self.0.transfers.get() == 0 {
+            // Less is always possible.
+            let _ = self.0.window.borrow_mut().owe(0);
+        }
+    }
+}
+
 /// What is wrong with a stream.
 enum Fault {
     /// The client broke the rules of the protocol.
@@ -247,6 +296,14 @@ enum Fault {
     Internal,
     /// The client does not want it any longer or is too slow.
     Gone,
+    /// Too much is kept.
+    Full,
+}
+
+impl From<Full> for Fault {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
 }
 
 async fn answer<H: Handler>(
@@ -256,11 +313,16 @@ async fn answer<H: Handler>(
     desk: Rc<Desk<H>>,
     stream: Stream,
 ) {
-    match exchange(&mut send, receive, &desk, &stream.0).await {
-        // The octets are sent on when the stream is dropped; here they are waited for, so that a connection is not
-        // closed before them.
-        Ok(()) => _ = timeout(desk.options.idle, send.stopped()).await,
+    let mut kept = stream.0.share.part();
+    match exchange(&mut send, receive, &desk, &stream.0, &mut kept).await {
+        Ok(()) => {
+            // An answer is kept until it has arrived, and a connection is not closed before that.
+            if timeout(desk.options.idle, send.stopped()).await.is_err() {
+                let _ = send.reset(DOQ_NO_ERROR);
+            }
+        }
         Err(Fault::Protocol) => connection.close(DOQ_PROTOCOL_ERROR, &[]),
+        Err(Fault::Full) => connection.close(DOQ_EXCESSIVE_LOAD, &[]),
         Err(Fault::Internal) => _ = send.reset(DOQ_INTERNAL_ERROR),
         Err(Fault::Gone) => _ = send.reset(DOQ_NO_ERROR),
     }
@@ -271,33 +333,38 @@ async fn exchange<H: Handler>(
     mut receive: RecvStream,
     desk: &Desk<H>,
     shared: &Shared,
+    kept: &mut Part,
 ) -> Result<(), Fault> {
     let idle = desk.options.idle;
-    // RFC 9250 section 4.2: "Servers MAY defer processing of a query until the STREAM FIN has been indicated".
-    let request = match timeout(idle, receive.read_to_end(LONGEST)).await {
-        Ok(Ok(request)) => request,
-        Ok(Err(ReadToEndError::TooLong)) => return Err(Fault::Protocol),
-        Ok(Err(ReadToEndError::Read(_))) | Err(_) => return Err(Fault::Gone),
-    };
+    let Ok(request) = timeout(idle, read(&mut receive, kept)).await else { return Err(Fault::Gone) };
+    let request = request?;
     let message = first_message(&request).filter(|message| message.len() + 2 == request.len());
     let Some(message @ [0, 0, ..]) = message else { return Err(Fault::Protocol) };
     if has_keepalive(message) {
         return Err(Fault::Protocol);
     }
+    kept.until_taken(idle).await?;
     let mut output = Vec::new();
     match desk.answer(&shared.client, message, true, &mut output) {
-        Outcome::Answered => write(send, &output, idle).await?,
+        Outcome::Answered => {
+            kept.owe(output.len())?;
+            write(send, &output, idle).await?;
+        }
         Outcome::Silence => return Err(Fault::Protocol),
         Outcome::Lost => return Err(Fault::Internal),
         Outcome::Transfer(mut transfer) => {
+            let _under_way = Transferring::begin(shared)?;
             let mut message = Vec::new();
             let mut more = true;
             while more {
                 output.clear();
+                kept.owe(0)?;
+                kept.until_taken(idle).await?;
                 while more && output.len() < GATHER {
                     let next = desk.next_message(&shared.client, &mut *transfer, &mut message, &mut output);
                     more = next.map_err(|_| Fault::Internal)?;
                 }
+                kept.owe(output.len())?;
                 write(send, &output, idle).await?;
                 shared.last.set(Instant::now());
                 // Others get their turn.
@@ -306,6 +373,25 @@ async fn exchange<H: Handler>(
         }
     }
     send.finish().map_err(|_| Fault::Gone)
+}
+
+/// Reads to the end. RFC 9250 section 4.2: "Servers MAY defer processing of a query until the STREAM FIN has been
+/// indicated". Octets are taken in any order, so that none that have a gap before them are kept uncounted.
+async fn read(receive: &mut RecvStream, kept: &mut Part) -> Result<Vec<u8>, Fault> {
+    let mut request = Vec::new();
+    while let Some(chunk) = receive.read_chunk(LONGEST, false).await.map_err(|_| Fault::Gone)? {
+        let start = usize::try_from(chunk.offset).unwrap_or(LONGEST);
+        let end = start.saturating_add(chunk.bytes.len());
+        if end > LONGEST {
+            return Err(Fault::Protocol);
+        }
+        if end > request.len() {
+            request.resize(end, 0);
+            kept.hold(request.capacity())?;
+        }
+        request[start..end].copy_from_slice(&chunk.bytes);
+    }
+    Ok(request)
 }
 
 async fn write(send: &mut SendStream, octets: &[u8], limit: Duration) -> Result<(), Fault> {

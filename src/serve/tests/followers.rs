@@ -1,4 +1,4 @@
-//! NSD and Knot as secondaries: they are notified, fetch differences, and hold what we hold.
+//! BIND, NSD and Knot as secondaries: they are notified, fetch differences, and hold what we hold.
 
 mod support;
 
@@ -79,11 +79,11 @@ fn free_port() -> SocketAddr {
 }
 
 /// All records that a server gives out, as dig prints them.
-fn whole(server: SocketAddr) -> BTreeSet<String> {
+fn whole(server: SocketAddr, algorithm: Algorithm) -> BTreeSet<String> {
     let port = server.port().to_string();
     let output = Command::new("dig")
         .args(["@127.0.0.1", "-p", &port, "+time=2", "+tries=1", "-y"])
-        .arg(format!("hmac-sha256:transfer-key:{SECRET_BASE64}"))
+        .arg(format!("{algorithm}:transfer-key:{SECRET_BASE64}"))
         .args([APEX, "AXFR"])
         .output()
         .expect("dig runs");
@@ -92,11 +92,15 @@ fn whole(server: SocketAddr) -> BTreeSet<String> {
     records.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
 }
 
-fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(&str) -> Command) {
+fn follow(
+    algorithm: Algorithm,
+    settings: impl FnOnce(&str, u16, u16) -> String,
+    command: impl FnOnce(&str) -> Command,
+) {
     let folder = Folder(std::env::temp_dir().join(format!("mcdns-{}-{}", std::process::id(), free_port().port())));
     fs::create_dir_all(&folder.0).expect("a folder");
     let secondary = free_port();
-    let key = Key::new(name("transfer-key"), Algorithm::HmacSha256, SECRET);
+    let key = Key::new(name("transfer-key"), algorithm, SECRET);
     let notify = vec![Secondary { address: secondary, key: Some(name("transfer-key")), source: None }];
     let other_zones = ZonePolicy { transfer: AccessList::loopback(), notify };
     let policy = PolicyStore::new(Policy { other_zones, keys: KeyRing::new([key]), ..Policy::default() });
@@ -120,7 +124,7 @@ fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(
     let until_same = || {
         let end = Instant::now() + WAIT;
         loop {
-            let (ours, theirs) = (whole(primary), whole(secondary));
+            let (ours, theirs) = (whole(primary, algorithm), whole(secondary, algorithm));
             if ours == theirs && ours.len() > 2_000 {
                 return;
             }
@@ -150,6 +154,31 @@ fn follow(settings: impl FnOnce(&str, u16, u16) -> String, command: impl FnOnce(
     );
 }
 
+/// Its settings know cut algorithms by names that it does not write.
+#[rstest::rstest]
+#[case(Algorithm::HmacSha256)]
+#[case(Algorithm::HmacSha256_128)]
+#[case(Algorithm::HmacSha384_192)]
+#[case(Algorithm::HmacSha512_256)]
+fn bind_follows_by_differences_signed(#[case] algorithm: Algorithm) {
+    let settings = |folder: &str, port: u16, primary: u16| {
+        format!(
+            "options {{\n  directory \"{folder}\";\n  pid-file none;\n  session-keyfile none;\n  \
+             listen-on port {port} {{ 127.0.0.1; }};\n  listen-on-v6 {{ none; }};\n  recursion no;\n  notify no;\n  \
+             dnssec-validation no;\n  empty-zones-enable no;\n  serial-query-rate 1000;\n}};\ncontrols {{ }};\n\
+             key transfer-key {{ algorithm {algorithm}; secret \"{SECRET_BASE64}\"; }};\n\
+             zone \"{APEX}\" {{\n  type secondary;\n  file \"zone\";\n  \
+             primaries {{ 127.0.0.1 port {primary} key transfer-key; }};\n  allow-notify {{ key transfer-key; }};\n  \
+             allow-transfer {{ key transfer-key; }};\n  request-ixfr yes;\n}};\n"
+        )
+    };
+    follow(algorithm, settings, |file| {
+        let mut bind = Command::new("/usr/sbin/named");
+        bind.args(["-f", "-n", "1", "-c", file]);
+        bind
+    });
+}
+
 #[test]
 fn nsd_follows_by_differences_signed() {
     let settings = |folder: &str, port: u16, primary: u16| {
@@ -162,7 +191,7 @@ fn nsd_follows_by_differences_signed() {
              request-xfr: 127.0.0.1@{primary} transfer-key\n  provide-xfr: 127.0.0.1 transfer-key\n"
         )
     };
-    follow(settings, |file| {
+    follow(Algorithm::HmacSha256, settings, |file| {
         let mut nsd = Command::new("/usr/sbin/nsd");
         nsd.args(["-d", "-c", file]);
         nsd
@@ -182,7 +211,7 @@ fn knot_follows_by_differences_signed() {
              zone:\n  - domain: {APEX}\n    storage: \"{folder}\"\n    master: primary\n    acl: all\n"
         )
     };
-    follow(settings, |file| {
+    follow(Algorithm::HmacSha256, settings, |file| {
         let mut knot = Command::new("/usr/sbin/knotd");
         knot.args(["-c", file]);
         knot

@@ -151,10 +151,16 @@ pub enum AnswerError {
 }
 
 impl AnswerCheck {
-    /// Signs a request at `now`, Unix time in seconds: appends a TSIG record and counts it in the header.
+    /// Signs a request at `now`, Unix time in seconds: appends a TSIG record and counts it in the header. A key of an
+    /// algorithm that cuts another signs with that, cut as far: `hmac-sha256` with 16 octets for `hmac-sha256-128`.
+    /// This is what BIND writes and takes for such a key; it knows no algorithm of this name, though the registry does.
     pub fn sign(key: &Arc<Key>, request: &mut Vec<u8>, now: u64) -> Self {
-        let (algorithm, mac_length) = (key.algorithm, key.least);
-        let key = Arc::clone(key);
+        Self::sign_as(key, key.algorithm.whole(), request, now)
+    }
+
+    /// The same with this algorithm, which the key takes.
+    pub(super) fn sign_as(key: &Arc<Key>, algorithm: Algorithm, request: &mut Vec<u8>, now: u64) -> Self {
+        let (key, mac_length) = (Arc::clone(key), key.least);
         let mut signer = Signer { key, algorithm, mac_length, previous: None, place: Place::First, says: None };
         signer.sign(request, now);
         let request = signer.previous.unwrap_or_else(|| MacOctets::new(&[]));

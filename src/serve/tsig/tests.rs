@@ -175,8 +175,11 @@ fn macs_are_those_of_the_rfcs() {
 #[test]
 fn requests_and_streams_are_signed_as_another_program_signs_them() {
     for (algorithm, macs) in VECTORS {
-        let key = key(algorithm.parse().expect("an algorithm"));
-        let (request, check) = signed(&key);
+        let algorithm: Algorithm = algorithm.parse().expect("an algorithm");
+        let key = key(algorithm);
+        // It has cut algorithms by their own names, which we take.
+        let mut request = QUERY.to_vec();
+        let check = AnswerCheck::sign_as(&Arc::new(key.clone()), algorithm, &mut request, NOW);
         assert_eq!(mac_of(&request), macs[0], "{algorithm}");
         let mut signer = ring(key).verify(&request, NOW + 300).expect("good").expect("signed");
         for (seconds, mac) in (1..).zip(&macs[1..]) {
@@ -248,7 +251,14 @@ fn a_key_of_a_cut_algorithm_takes_the_whole_one_cut_as_far() {
     assert_eq!(mac_of(&answer).len(), 2 * 16);
     assert!(answer.windows(13).any(|part| part == b"\x0bhmac-sha256\x00"), "in the name that was used");
     assert!(cut.verify(&forged(32, |_| ()), NOW).is_ok());
-    let (request, _) = signed(&key(Algorithm::HmacSha256_128));
+    let (request, check) = signed(&key(Algorithm::HmacSha256_128));
+    assert_eq!(request, forged(16, |_| ()), "requests of ours have that name too");
+    let mut signer = cut.verify(&request, NOW).expect("good").expect("signed");
+    let mut answer = ANSWER.to_vec();
+    signer.sign(&mut answer, NOW);
+    assert_eq!(check.check(&answer, NOW), Ok(()));
+    let mut request = QUERY.to_vec();
+    AnswerCheck::sign_as(&Arc::new(key(Algorithm::HmacSha256_128)), Algorithm::HmacSha256_128, &mut request, NOW);
     assert_eq!(error(&ring(key(Algorithm::HmacSha256)), &request, NOW), TsigError::BadKey, "not the reverse");
 }
 
@@ -438,7 +448,7 @@ proptest! {
             let start = find(&message).expect("a message").expect("signed");
             let name = start..start + KEY.len() + 2;
             names.push(name.clone());
-            names.push(name.end + 10..name.end + 10 + algorithm.wire_length());
+            names.push(name.end + 10..name.end + 10 + algorithm.whole().wire_length());
             names
         };
         let bit = bit.index(message.len() * 8);

@@ -2,6 +2,9 @@
 //!
 //! Words are slices of the text with their escapes left in: what they mean depends on where they stand.
 
+use super::reader::is_class;
+use crate::dns::{RecordType, rdata::period};
+
 /// How often reading starts again behind a parenthesis that is never closed. Each time costs the rest of the
 /// file, so a limit keeps the whole in proportion to the text.
 const MAX_RESTARTS: u32 = 100;
@@ -146,7 +149,7 @@ impl<'a> Lexer<'a> {
                 _ => {
                     let place = self.place();
                     let start = self.at;
-                    let Some(end) = end_of_word(octets, start) else {
+                    let Some(end) = end_of_word(octets, start, || has_parameters(words, blank)) else {
                         self.skip_line();
                         self.skip_group(depth);
                         return Err(LexerError {
@@ -244,9 +247,9 @@ fn end_of_quotes(octets: &[u8], start: usize) -> Option<usize> {
     }
 }
 
-/// Where the word ends; none if it ends with half an escape or an open quote. A quote behind `=` belongs to
-/// the word, for service parameters (RFC 9460 section 2.1); any other starts the next word.
-fn end_of_word(octets: &[u8], start: usize) -> Option<usize> {
+/// Where the word ends; none if it ends with half an escape or an open quote. A quote starts the next word, but behind
+/// the `=` of a service parameter it belongs to this one (RFC 9460 section 2.1).
+fn end_of_word(octets: &[u8], start: usize, has_parameters: impl Fn() -> bool) -> Option<usize> {
     let mut at = start;
     while let Some(&octet) = octets.get(at) {
         match octet {
@@ -254,10 +257,29 @@ fn end_of_word(octets: &[u8], start: usize) -> Option<usize> {
                 None | Some(b'\n' | b'\r') => return None,
                 Some(_) => at += 2,
             },
-            b'"' if at > start && octets[at - 1] == b'=' => at = end_of_quotes(octets, at + 1)? + 1,
+            b'"' if at > start && octets[at - 1] == b'=' && has_parameters() => {
+                at = end_of_quotes(octets, at + 1)? + 1;
+            }
             b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(' | b')' | b'"' => break,
             _ => at += 1,
         }
     }
     Some(at)
+}
+
+/// True if the data that begins with these words is that of a type with service parameters (RFC 9460 section 14.1).
+/// `blank`: the owner name is not among them.
+fn has_parameters(words: &[Word<'_>], blank: bool) -> bool {
+    let is_generate = |first: &Word<'_>| !first.quoted && first.text.eq_ignore_ascii_case("$GENERATE");
+    let owner_end = match words.first() {
+        _ if blank => 0,
+        // The range and the owner name.
+        Some(first) if is_generate(first) => 3,
+        _ => 1,
+    };
+    let mut behind = words.iter().skip(owner_end).map(|word| word.text);
+    let record_type = behind.find(|text| !is_class(text) && period(text).is_none());
+    record_type
+        .and_then(|text| text.parse().ok())
+        .is_some_and(|known| matches!(known, RecordType::SVCB | RecordType::HTTPS))
 }

@@ -375,7 +375,7 @@ impl Scope<'_> {
 }
 
 /// Classes of RFC 1035 section 3.2.4 and of RFC 3597.
-fn is_class(text: &str) -> bool {
+pub(super) fn is_class(text: &str) -> bool {
     let generic = || text.get(..5).is_some_and(|word| word.eq_ignore_ascii_case("CLASS"));
     ["IN", "CH", "HS", "CS"].iter().any(|class| class.eq_ignore_ascii_case(text)) || generic()
 }

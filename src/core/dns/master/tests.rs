@@ -60,6 +60,21 @@ fn tell(finding: &Finding) -> String {
 #[case::quotes_without_a_gap("a TXT \"b\"\"c\"d", "a.example.com. 60 TXT \"b\" \"c\" \"d\"")]
 #[case::escapes("\\@\\$\\; TXT \\;\\ \\065", "\\@\\$\\;.example.com. 60 TXT \"; A\"")]
 #[case::quoted_mark_of_rfc_3597("a TXT \"\\#\" 1 2", "a.example.com. 60 TXT \"#\" \"1\" \"2\"")]
+#[case::quotes_behind_an_equals_sign(
+    "a TXT key=\"v w\" a=b\"c\"=",
+    "a.example.com. 60 TXT \"key=\" \"v w\" \"a=b\" \"c\" \"=\""
+)]
+#[case::owner_like_a_type_with_parameters("HTTPS TXT k=\"v\"", "https.example.com. 60 TXT \"k=\" \"v\"")]
+#[case::text_like_a_type_with_parameters("a TXT HTTPS k=\"v\"", "a.example.com. 60 TXT \"HTTPS\" \"k=\" \"v\"")]
+#[case::service_parameters_of_a_type_by_number(
+    "a in 60 TYPE65 1 . alpn=\"h2,h3\"",
+    "a.example.com. 60 HTTPS 1 . alpn=\"h2,h3\""
+)]
+#[case::generated_service_parameters(
+    "$GENERATE 1-1 a 60 SVCB 1 . alpn=\"h2,h3\"",
+    "a.example.com. 60 SVCB 1 . alpn=\"h2,h3\""
+)]
+#[case::generated_text("$GENERATE 1-1 a TXT k=\"v w\"", "a.example.com. 60 TXT \"k=\" \"v w\"")]
 #[case::service_parameters("a HTTPS 1 . alpn=\"h2,h3\"", "a.example.com. 60 HTTPS 1 . alpn=\"h2,h3\"")]
 fn records_are_read_as_rfc_1035_writes_them(#[case] line: &str, #[case] record: &str) {
     assert_eq!(records(&format!("{HEAD}{line}")), [record]);
