@@ -14,3 +14,25 @@ pub struct SkyDns {
     #[arg(long, value_name = "APEX", value_parser = super::owner_name)]
     pub skydns_zone: Vec<OwnerName>,
 }
+
+/// Let go of keys of SkyDNS that are held: of ten or more that vanished from etcd at once.
+///
+/// They stay in force until they are back or somebody says that they were meant to go. The finding `held` has the WORD,
+/// which names one loss and works once. Each replica has to be told.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = RELEASE_EXAMPLES)]
+pub struct Release {
+    /// What the finding says
+    #[arg(value_name = "WORD")]
+    pub word: String,
+    /// Admin port of the replica, as ADDR:PORT or http://HOST:PORT [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+}
+
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  mcdns release 3ab34f48d1f5b96e
+      At the replica on this machine
+  mcdns release 3ab34f48d1f5b96e --admin 127.0.0.1:9080
+      At the one with this admin port";
