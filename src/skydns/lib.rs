@@ -29,6 +29,7 @@ mod answer;
 mod key;
 mod kinds;
 mod lookup;
+mod reverse;
 mod service;
 mod store;
 mod tree;
@@ -36,6 +37,7 @@ mod zone;
 
 pub use answer::text_rdata;
 pub use key::{KeyError, Prefix, Target, federation_label, is_target_label};
+pub use reverse::{NetworkError, reverse_zones};
 pub use service::{Service, ValueError};
 pub use store::{Fault, Keys, Lease, Revision};
 pub use zone::{LeaseLimits, SkyDnsZone};
