@@ -299,14 +299,11 @@ fn unite<'a>(given: impl Iterator<Item = (&'a NamespacedName, &'a [Rrset])>) -> 
                 };
                 Some((other.record_type, why))
             });
-            match other.and_then(|(other, why)| Some((holders.get(&other)?, why))) {
-                Some((&holder, why)) => {
-                    losers.push(Loser { giver: giver.clone(), record_type, holder: holder.clone(), why });
-                }
-                None => {
-                    holders.entry(record_type).or_insert(giver);
-                    add(&mut united, rrset.clone());
-                }
+            if let Some((&holder, why)) = other.and_then(|(other, why)| Some((holders.get(&other)?, why))) {
+                losers.push(Loser { giver: giver.clone(), record_type, holder: holder.clone(), why });
+            } else {
+                holders.entry(record_type).or_insert(giver);
+                add(&mut united, rrset.clone());
             }
         }
     }
