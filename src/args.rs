@@ -29,7 +29,7 @@ use examples::{
     SERVE_EXAMPLES, SETTINGS_EXAMPLES, TOP_EXAMPLES,
 };
 pub use members::{Clusters, ClustersOutput, Cordon, DryRunOutput, Host, Join, TwoClusters, Uncordon, Unjoin};
-pub use skydns::SkyDns;
+pub use skydns::{Release, SkyDns};
 
 pub use plan::{Plan, PlanOutput};
 
@@ -138,6 +138,7 @@ pub enum Command {
     Unjoin(Unjoin),
     Cordon(Cordon),
     Uncordon(Uncordon),
+    Release(Release),
     Settings(Settings),
     Completions(Completions),
 }

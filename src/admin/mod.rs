@@ -10,6 +10,7 @@
 //! | `/findings` | what is wrong, as JSON |
 //! | `/plan?output=&to=` | what `mcdns plan` prints; as POST with `checksum=` and `force=`, has that plan applied |
 //! | `POST /cordon/CLUSTER`, `DELETE /cordon/CLUSTER` | takes a cluster out of this replica's answers, or back, until the host speaks of it again |
+//! | `POST /skydns/release/WORD` | lets go of keys of SkyDNS that are held |
 //!
 //! There are no passwords. In a Pod the port is open to others, for probes and metrics, so that what changes something
 //! is taken from loopback alone: whoever gets there has passed the API server's authorisation (`kubectl exec`,
@@ -19,6 +20,7 @@ pub mod families;
 pub mod host_metrics;
 mod metrics;
 pub mod publish_metrics;
+mod release;
 mod server_metrics;
 mod vitals;
 pub mod webhook_metrics;
@@ -42,6 +44,7 @@ use mcdns_core::{
 };
 use mcdns_publish::Publishing;
 use mcdns_serve::{Server, SnapshotStore};
+use mcdns_sources::skydns::Releases;
 use mcdns_state::{StateDirectory, StateStatus};
 use serde::Deserialize;
 
@@ -66,6 +69,8 @@ pub struct Admin {
     state: Mutex<Option<Arc<StateDirectory>>>,
     /// None where nothing is published.
     publishing: Mutex<Option<Arc<Publishing>>>,
+    /// None where no keys are followed.
+    releases: Mutex<Option<Releases>>,
 }
 
 /// How the sources are.
@@ -107,6 +112,7 @@ impl Admin {
             sources: Mutex::default(),
             state: Mutex::default(),
             publishing: Mutex::default(),
+            releases: Mutex::default(),
         })
     }
 
@@ -123,6 +129,11 @@ impl Admin {
     /// Says where the publishers are, for `/plan`.
     pub fn set_publishing(&self, publishing: Option<Arc<Publishing>>) {
         *self.publishing.lock().unwrap_or_else(PoisonError::into_inner) = publishing;
+    }
+
+    /// Says how keys of SkyDNS that are held can be let go.
+    pub fn set_releases(&self, releases: Option<Releases>) {
+        *self.releases.lock().unwrap_or_else(PoisonError::into_inner) = releases;
     }
 
     /// What counts in the loop of observations.
@@ -159,6 +170,7 @@ fn router(admin: Arc<Admin>) -> Router {
     let changes = Router::new()
         .route("/plan", post(apply_plan))
         .route("/cordon/{cluster}", post(cordon).delete(uncordon))
+        .route("/skydns/release/{word}", post(release::release))
         .route_layer(middleware::from_fn(from_here_alone));
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

@@ -18,6 +18,7 @@ mod members;
 pub(crate) mod plan;
 pub(crate) mod publishers;
 mod records;
+mod release;
 mod reload;
 mod run;
 mod serve;
@@ -124,6 +125,7 @@ fn with_settings(arguments: &Arguments, settings: Settings, output: Output) -> R
         Command::Unjoin(unjoin) => members::unjoin(unjoin, &settings, output),
         Command::Cordon(cordon) => cordon::cordon(cordon, &settings, output),
         Command::Uncordon(uncordon) => cordon::uncordon(uncordon, &settings, output),
+        Command::Release(release) => release::release(release, &settings, output),
         Command::Settings(_) => {
             output.print(&settings.describe())?;
             Ok(Outcome::Fine)

@@ -61,7 +61,8 @@ pub use kubernetes::KubernetesSettings;
 pub use layers::{Origin, Setting};
 pub use publish::{DestinationSettings, PROVIDERS, ProviderSection, PublishSettings};
 pub use server::{DnstapSettings, ServerSettings, UserSettings};
-pub use skydns::SkyDnsSettings;
+pub(crate) use skydns::zones_of as skydns_zones_of;
+pub use skydns::{SkyDnsSettings, SkyDnsZones};
 pub use transfer::TransferSettings;
 pub use webhook::WebhookSettings;
 pub use zones::ZoneSettings;
@@ -157,7 +158,7 @@ pub struct Flags {
     /// `--skydns`; empty when not given.
     pub skydns: Vec<String>,
     /// `--skydns-zone`; empty when not given.
-    pub skydns_zones: Vec<OwnerName>,
+    pub skydns_zones: Vec<SkyDnsZones>,
     /// `--kubefed-namespace`.
     pub system_namespace: Option<String>,
     /// `--listen`; empty when not given.

@@ -59,6 +59,8 @@ const TOP: Shape = Map(&[
                     ("endpoints", Values),
                     ("zones", Values),
                     ("prefix", Value),
+                    ("minLeaseTtl", Value),
+                    ("maxLeaseTtl", Value),
                     ("username", Value),
                     ("passwordFile", Value),
                     ("ca", Value),

@@ -98,6 +98,8 @@ sources.kubernetes.lease.duration           15s                         default
 sources.skydns.endpoints                    -                           default
 sources.skydns.zones                        -                           default
 sources.skydns.prefix                       /skydns                     default
+sources.skydns.minLeaseTtl                  30s                         default
+sources.skydns.maxLeaseTtl                  1d                          default
 sources.skydns.username                     -                           default
 sources.skydns.passwordFile                 -                           default
 sources.skydns.ca                           -                           default

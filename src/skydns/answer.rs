@@ -10,7 +10,7 @@ use mcdns_core::{
 use crate::{
     key::strip,
     lookup::{Reach, Service, Services, exists, services},
-    store::{Host, HostType, Keys},
+    store::{Entry, Host, HostType, Keys},
     zone::SkyDnsZone,
 };
 
@@ -22,6 +22,8 @@ const FEW: usize = 16;
 const LONGEST_STRING: usize = 255;
 /// Port of a service that has none.
 const NO_PORT: i64 = -1;
+/// RDATA of an SRV record has no less: three numbers and the root (RFC 2782).
+const LEAST_SRV: usize = 7;
 /// Weight of a service that says none.
 const DEFAULT_WEIGHT: i64 = 100;
 
@@ -82,18 +84,17 @@ pub(crate) fn answer(
     match found {
         Err(NameError) => Verdict::NxDomain,
         Ok(()) if records.mark(part) != before => Verdict::Positive,
-        Ok(()) if unreadable || records.is_truncated() => Verdict::Failure,
+        Ok(()) if unreadable => Verdict::Failure,
+        // Be it that something is behind what was looked at: who hears of a failure asks again, which costs as much.
         Ok(()) => Verdict::NoData,
     }
 }
 
 impl<'a> Answering<'a, '_> {
-    fn services(&mut self, name: &[u8], record_type: RecordType, reach: Reach) -> Result<Vec<Service<'a>>, NameError> {
-        let Services { list, unreadable } =
-            services(self.keys, name, record_type, reach, self.records).ok_or(NameError)?;
-        // What can be read answers.
-        self.unreadable |= unreadable && list.is_empty();
-        Ok(list)
+    fn services(&mut self, name: &[u8], record_type: RecordType, reach: Reach) -> Result<Services<'a>, NameError> {
+        let services = services(self.keys, name, record_type, reach, self.records).ok_or(NameError)?;
+        self.unreadable |= services.unreadable;
+        Ok(services)
     }
 
     fn ttl(&self, service: &Service<'_>) -> Ttl {
@@ -121,15 +122,12 @@ impl<'a> Answering<'a, '_> {
         } else {
             None
         };
-        let services = match special {
+        let mut services = match special {
             Some(services) => services,
             None => self.services(name, record_type, Reach::Below)?,
         };
         let mut seen = Seen::default();
-        for service in services {
-            if !self.records.has_room() {
-                break;
-            }
+        while let Some(service) = services.next(self.records) {
             match (&service.entry.host, record_type) {
                 (Host::V4(address), RecordType::A) if seen.is_new(IpAddr::V4(*address)) => {
                     let ttl = self.ttl(&service);
@@ -154,10 +152,8 @@ impl<'a> Answering<'a, '_> {
 
     fn texts(&mut self, name: &[u8], part: Part, before: &mut Vec<&'a OwnerName>) -> Found {
         let mut seen = Seen::default();
-        for service in self.services(name, RecordType::TXT, Reach::Below)? {
-            if !self.records.has_room() {
-                break;
-            }
+        let mut services = self.services(name, RecordType::TXT, Reach::Below)?;
+        while let Some(service) = services.next(self.records) {
             let entry = service.entry;
             match (entry.host_type(), &entry.host) {
                 (HostType::Cname, Host::Name(target)) => {
@@ -204,11 +200,11 @@ impl<'a> Answering<'a, '_> {
     }
 
     fn alias(&mut self, name: &[u8], part: Part) -> Found {
-        let services = self.services(name, RecordType::CNAME, Reach::Exact)?;
-        if let Some(service) = services.first()
+        let mut services = self.services(name, RecordType::CNAME, Reach::Exact)?;
+        if let Some(service) = services.next(self.records)
             && let Host::Name(target) = &service.entry.host
         {
-            let ttl = self.ttl(service);
+            let ttl = self.ttl(&service);
             self.records.push(part, name, RecordType::CNAME, ttl, |out| out.extend_from_slice(target.as_wire()));
         }
         Ok(())
@@ -216,7 +212,8 @@ impl<'a> Answering<'a, '_> {
 
     fn pointers(&mut self, name: &[u8], part: Part) -> Found {
         let mut seen = Seen::default();
-        for service in self.services(name, RecordType::PTR, Reach::Exact)? {
+        let mut services = self.services(name, RecordType::PTR, Reach::Exact)?;
+        while let Some(service) = services.next(self.records) {
             if let Host::Name(target) = &service.entry.host
                 && seen.is_new(target)
             {
@@ -228,7 +225,7 @@ impl<'a> Answering<'a, '_> {
     }
 
     fn servers(&mut self, name: &[u8], part: Part) -> Found {
-        let services = self.services(name, RecordType::SRV, Reach::Below)?;
+        let services = self.all_servers(name)?;
         let weights = Weights::of(&services);
         let (mut targets, mut addresses, mut looked_up) = (Seen::default(), Seen::default(), Seen::default());
         for service in &services {
@@ -271,16 +268,31 @@ impl<'a> Answering<'a, '_> {
         Ok(())
     }
 
+    /// All services that SRV records are made of, as weights want to know them; no more than the answer can have.
+    fn all_servers(&mut self, name: &[u8]) -> Result<Vec<Service<'a>>, NameError> {
+        let mut services = self.services(name, RecordType::SRV, Reach::Below)?;
+        let most = self.records.most(LEAST_SRV);
+        let (mut list, mut targets, mut count) = (Vec::new(), Seen::default(), 0);
+        while count <= most
+            && let Some(service) = services.next(self.records)
+        {
+            list.push(service);
+            let Entry { port, host, target, .. } = service.entry;
+            let has_record = match (service.entry.host_type(), host, target) {
+                (HostType::Cname, Host::Name(_), _) => true,
+                (HostType::A | HostType::Aaaa, _, Some(target)) => targets.is_new((target, *port)),
+                _ => false,
+            };
+            count += usize::from(has_record && *port != NO_PORT);
+        }
+        Ok(list)
+    }
+
     fn exchanges(&mut self, name: &[u8], part: Part) -> Found {
         let (mut targets, mut addresses, mut looked_up) = (Seen::default(), Seen::default(), Seen::default());
-        for service in self.services(name, RecordType::MX, Reach::Below)? {
-            if !self.records.has_room() {
-                break;
-            }
+        let mut services = self.services(name, RecordType::MX, Reach::Below)?;
+        while let Some(service) = services.next(self.records) {
             let entry = service.entry;
-            if !entry.mail {
-                continue;
-            }
             let ttl = self.ttl(&service);
             let data = |out: &mut Vec<u8>, target: &OwnerName| {
                 out.extend_from_slice(&entry.priority.to_be_bytes());
@@ -310,7 +322,8 @@ impl<'a> Answering<'a, '_> {
     fn name_servers(&mut self, part: Part) -> Found {
         let names = self.zone.names();
         let (mut servers, mut addresses) = (Seen::default(), Seen::default());
-        for service in self.services(names.ns_dns.as_wire(), RecordType::NS, Reach::Below)? {
+        let mut services = self.services(names.ns_dns.as_wire(), RecordType::NS, Reach::Below)?;
+        while let Some(service) = services.next(self.records) {
             let entry = service.entry;
             match (entry.host_type(), &entry.target) {
                 // It has to be an address. Where no other is one, that is worth an error.

@@ -21,10 +21,15 @@
 //! * With a prefix of several parts, names that are made from keys have the right labels.
 //! * A name in a zone that has an alias to a name outside is answered with the alias and what other zones of this server
 //!   say; nobody else is asked.
+//! * A question costs what its answer is worth: keys that cannot have a record of its type are gone round, and where the
+//!   answer is longer than the message, or more keys were looked at than anything in a message could need, the rest of it
+//!   is left out (TC).
 
 mod answer;
 mod key;
+mod kinds;
 mod lookup;
+mod reverse;
 mod service;
 mod store;
 mod tree;
@@ -32,7 +37,7 @@ mod zone;
 
 pub use answer::text_rdata;
 pub use key::{KeyError, Prefix, Target, federation_label, is_target_label};
+pub use reverse::{NetworkError, reverse_zones};
 pub use service::{Service, ValueError};
 pub use store::{Fault, Keys, Lease, Revision};
-pub use tree::Tree;
 pub use zone::{LeaseLimits, SkyDnsZone};

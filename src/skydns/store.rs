@@ -14,8 +14,9 @@ use thiserror::Error;
 
 use crate::{
     key::{KeyError, Prefix, strip},
+    kinds::{Kinds, Summary},
     service::{Service, ValueError},
-    tree::Tree,
+    tree::{Summed, Tree},
 };
 
 /// What priority 0 means.
@@ -32,8 +33,12 @@ pub struct Keys {
     prefix: Prefix,
     tree: Tree<Arc<[u8]>, Arc<Stored>>,
     /// Unix time in seconds at which a lease ends, as far as that is known.
-    leases: Tree<Lease, u64>,
+    leases: Tree<Lease, End>,
 }
+
+/// When a lease ends, in Unix time.
+#[derive(Debug, Clone, Copy)]
+struct End(u64);
 
 /// What is wrong with a key or its value. It is stored all the same: a key whose value cannot be read is not a key that
 /// is not there.
@@ -155,14 +160,14 @@ impl Keys {
     /// Says when a lease ends, in Unix time; none where it is gone or cannot be read.
     pub fn set_lease(&mut self, lease: Lease, end: Option<u64>) {
         match end {
-            Some(end) => self.leases.insert(lease, end),
+            Some(end) => self.leases.insert(lease, End(end)),
             None => self.leases.remove(&lease),
         };
     }
 
     /// When a lease ends, in Unix time, as far as that is known.
     pub fn lease_end(&self, lease: Lease) -> Option<u64> {
-        self.leases.get(&lease).copied()
+        self.leases.get(&lease).map(|end| end.0)
     }
 
     /// The value of a key, with its revision and lease.
@@ -178,6 +183,33 @@ impl Keys {
     pub(crate) fn tree(&self) -> &Tree<Arc<[u8]>, Arc<Stored>> {
         &self.tree
     }
+}
+
+impl Stored {
+    /// What it is good for.
+    pub(crate) fn kinds(&self) -> Kinds {
+        Kinds::of(self.entry.as_ref())
+    }
+}
+
+impl Summed for Arc<Stored> {
+    type Sum = Summary;
+
+    fn sum(&self) -> Summary {
+        Summary::of(self.entry.as_ref())
+    }
+
+    fn join(one: Summary, other: Summary) -> Summary {
+        one.join(other)
+    }
+}
+
+impl Summed for End {
+    type Sum = ();
+
+    fn sum(&self) {}
+
+    fn join((): (), (): ()) {}
 }
 
 impl Entry {

@@ -134,6 +134,7 @@ async fn observe_and_answer(settings: Settings, output: Output) -> Result<Outcom
     let admin_address = admin_listener.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
     let federation = Arc::new(Mutex::new(federation));
     let admin = Arc::new(Admin::new(store, answering.server(), Some(federation.clone()))?);
+    admin.set_releases(skydns.as_ref().map(SkyDns::releases));
     let admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, admin.clone())));
     let follower = directory.map(|directory| directory.watch(directory_sender)).transpose();
     let follower = follower.context("the federation directory cannot be followed")?;

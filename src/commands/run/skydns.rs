@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context, Result};
 use mcdns_core::{answer::OtherZone, check::Finding, dns::Serial};
-use mcdns_sources::skydns::{Follower, Standing, State, open};
+use mcdns_sources::skydns::{Follower, Releases, Standing, State, open};
 use tokio::sync::watch;
 
 use crate::{federation::now_unix, settings::Settings};
@@ -14,7 +14,7 @@ pub(super) struct SkyDns {
     states: watch::Receiver<State>,
     told: BTreeSet<Finding>,
     /// Ends with us.
-    _follower: Follower,
+    follower: Follower,
 }
 
 impl SkyDns {
@@ -23,7 +23,7 @@ impl SkyDns {
         // As that of any zone that is new: later than what it was before a restart.
         let Some(options) = settings.skydns.options(Serial(now_unix())) else { return Ok(None) };
         let follower = open(options).context("keys of SkyDNS cannot be followed")?;
-        Ok(Some(Self { states: follower.states(), told: BTreeSet::new(), _follower: follower }))
+        Ok(Some(Self { states: follower.states(), told: BTreeSet::new(), follower }))
     }
 
     /// Waits for news; for ever where there is no such source.
@@ -41,6 +41,11 @@ impl SkyDns {
     pub(super) fn zones(&mut self) -> Vec<Arc<dyn OtherZone>> {
         let state = self.states.borrow_and_update();
         state.zones.iter().map(|zone| -> Arc<dyn OtherZone> { Arc::new(zone.clone()) }).collect()
+    }
+
+    /// What lets go of keys that are held.
+    pub(super) fn releases(&self) -> Releases {
+        self.follower.releases()
     }
 
     /// Logs what is wrong with keys and was not so before.

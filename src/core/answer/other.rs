@@ -20,14 +20,16 @@ use super::{
     query_name::{QueryName, name_hash},
 };
 
-/// Steps that one query may cost: entries that are looked at, in all zones that take part. A name that stands above
-/// more than this has an answer that no message could carry; looking at all of them would take 10 ms or so, which
-/// nobody who asks over UDP is worth.
+/// Steps that one query may cost: entries that are looked at, in all zones that take part. Zones go round what the
+/// question is not about, so that only an answer that no message could carry has more, or one that hardly anything is
+/// found for; looking at all of them would take 10 ms or so, which nobody who asks over UDP is worth.
 const STEPS: usize = 65_536;
 /// A message has no more (RFC 1035 section 4.2.2).
 const MAX_MESSAGE: usize = 65_535;
-/// Owner as a compression pointer, type, class, TTL and RDLENGTH.
-const LEAST_RECORD: usize = 12;
+/// Owner (a compression pointer, or the root), type, class, TTL and RDLENGTH.
+const LEAST_RECORD: usize = 11;
+/// Records that are in a message once though they were found twice: [`Records::is_repeated`] looks at no more.
+const REPEATED: usize = 64;
 /// Type, TTL and length, which stand between owner and RDATA in [`Records`].
 const FIXED: usize = 8;
 
@@ -90,10 +92,15 @@ pub enum Part {
 pub struct Records {
     answer: Vec<u8>,
     additional: Vec<u8>,
-    /// Octets that the answer section takes at the least.
+    /// Octets that the message has for the answer section.
+    room: usize,
+    /// What the answer section takes at the least, of that.
     least: usize,
+    /// Records of the answer section.
+    count: usize,
     steps: usize,
-    truncated: bool,
+    too_long: bool,
+    exhausted: bool,
 }
 
 /// One of them.
@@ -115,6 +122,7 @@ pub struct Mark {
     part: Part,
     at: usize,
     least: usize,
+    count: usize,
 }
 
 /// Another kind of zone in a snapshot: what is asked for on the way to it is kept beside it.
@@ -132,40 +140,56 @@ impl OtherSlot {
 }
 
 impl Records {
-    /// Takes everything out and forgets the work that was done.
-    pub fn clear(&mut self) {
+    /// Takes everything out and forgets the work that was done. The next answer has so many octets; what is longer is
+    /// truncated anyway, so that nobody need look for the rest of it.
+    pub fn start(&mut self, room: usize) {
         self.answer.clear();
         self.additional.clear();
-        (self.least, self.steps, self.truncated) = (0, STEPS, false);
+        (self.room, self.least, self.count) = (room.min(MAX_MESSAGE), 0, 0);
+        (self.steps, self.too_long, self.exhausted) = (STEPS, false, false);
     }
 
-    /// Counts one step of work. False where there have been too many, or where the answer is longer than any message
+    /// Counts one step of work. False where there have been too many, or where the answer is longer than the message
     /// already: then what is there is all there will be.
     #[must_use]
     pub fn step(&mut self) -> bool {
-        if self.steps == 0 || self.least > MAX_MESSAGE {
-            self.truncated = true;
-            return false;
-        }
-        self.steps -= 1;
-        true
+        self.exhausted |= self.steps == 0;
+        self.steps = self.steps.saturating_sub(1);
+        self.has_room() && !self.exhausted
     }
 
-    /// The same for work on what was counted already: false where the answer is longer than any message.
+    /// The same for work on what was counted already: false where the answer is longer than the message.
     #[must_use]
     pub fn has_room(&mut self) -> bool {
-        self.truncated |= self.least > MAX_MESSAGE;
-        self.least <= MAX_MESSAGE
+        self.too_long |= self.least > self.room;
+        !self.too_long
     }
 
-    /// True if something was left out of the answer.
+    /// So many records with so many octets of RDATA or more are no more than the answer section may have room for.
+    pub fn most(&self, data: usize) -> usize {
+        self.room / (LEAST_RECORD + data) + REPEATED + 1
+    }
+
+    /// True if something was left out of the answer, or may have been: it is longer than the message, or has cost enough.
     pub fn is_truncated(&self) -> bool {
-        self.truncated
+        self.too_long || self.exhausted
     }
 
-    /// Says that something was left out of the answer.
-    pub fn truncate(&mut self) {
-        self.truncated = true;
+    /// True if the answer has cost so much that it was not looked for any longer.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
+    /// Steps that were taken.
+    pub fn steps(&self) -> usize {
+        STEPS - self.steps
+    }
+
+    /// True if one of the records in front of this one of a section says the same, whatever its TTL: a message has no
+    /// record twice (RFC 2181 section 5). Large answers have addresses alone, and zones see to those themselves.
+    pub fn is_repeated(&self, part: Part, index: usize, record: &RecordRef<'_>) -> bool {
+        index <= REPEATED
+            && self.iter(part).take(index).any(|earlier| RecordRef { ttl: record.ttl, ..earlier } == *record)
     }
 
     /// Appends a record. `owner` is a name in wire format; `data` writes RDATA of at most 65,535 octets, of which there
@@ -195,7 +219,11 @@ impl Records {
         };
         out[data_at - 2..data_at].copy_from_slice(&length.to_be_bytes());
         if part == Part::Answer {
-            self.least += LEAST_RECORD + usize::from(length);
+            self.count += 1;
+            // The first may be left out of the message, as others say the same.
+            if self.count > REPEATED + 1 {
+                self.least += LEAST_RECORD + usize::from(length);
+            }
         }
     }
 
@@ -205,7 +233,7 @@ impl Records {
             Part::Answer => self.answer.len(),
             Part::Additional => self.additional.len(),
         };
-        Mark { part, at, least: self.least }
+        Mark { part, at, least: self.least, count: self.count }
     }
 
     /// Takes out what was written to the section since.
@@ -213,7 +241,7 @@ impl Records {
         match mark.part {
             Part::Answer => {
                 self.answer.truncate(mark.at);
-                self.least = mark.least;
+                (self.least, self.count) = (mark.least, mark.count);
             }
             Part::Additional => self.additional.truncate(mark.at),
         }
@@ -240,7 +268,16 @@ impl Records {
 
 impl Default for Records {
     fn default() -> Self {
-        Self { answer: Vec::new(), additional: Vec::new(), least: 0, steps: STEPS, truncated: false }
+        Self {
+            answer: Vec::new(),
+            additional: Vec::new(),
+            room: MAX_MESSAGE,
+            least: 0,
+            count: 0,
+            steps: STEPS,
+            too_long: false,
+            exhausted: false,
+        }
     }
 }
 
@@ -285,18 +322,27 @@ mod tests {
     }
 
     #[test]
-    fn work_ends_when_the_answer_is_longer_than_any_message() {
+    fn work_ends_when_the_answer_is_longer_than_the_message() {
         let mut records = Records::default();
-        let mut written = 0;
-        while records.step() {
-            records.push(Part::Answer, OWNER, RecordType::A, 60, |out| out.extend_from_slice(&[192, 0, 2, 1]));
-            written += 1;
+        for room in [512, MAX_MESSAGE, MAX_MESSAGE + 1] {
+            records.start(room);
+            let mut written = 0;
+            while records.step() {
+                records.push(Part::Answer, OWNER, RecordType::A, 60, |out| out.extend_from_slice(&[192, 0, 2, 1]));
+                written += 1;
+            }
+            assert_eq!(written, REPEATED + 1 + room.min(MAX_MESSAGE) / 15 + 1);
+            assert!(records.is_truncated() && !records.is_exhausted());
+            assert!(written <= records.most(4) + 1);
         }
-        assert_eq!(written, MAX_MESSAGE / 16 + 1);
-        assert!(records.is_truncated());
-        records.clear();
-        assert!(records.step() && records.is_empty() && !records.is_truncated());
-        let steps = (0..=STEPS).take_while(|_| records.step()).count();
-        assert_eq!(steps, STEPS - 1);
+    }
+
+    #[test]
+    fn work_ends_when_there_was_enough_of_it() {
+        let mut records = Records::default();
+        assert_eq!((0..=STEPS).take_while(|_| records.step()).count(), STEPS);
+        assert!(records.is_truncated() && records.is_exhausted() && records.is_empty());
+        records.start(512);
+        assert!(records.step() && !records.is_truncated());
     }
 }

@@ -6,7 +6,7 @@ use super::{claims::Claimant, compose::Winner, compute::Wanted, engine::Engine, 
 use crate::{
     answer::{Negative, Outcome, QueryName},
     dns::{OwnerName, RecordType},
-    model::{Kind, ObjectKey, RecordKey, RecordKind},
+    model::{RecordKey, RecordKind},
     steering::{Choice, Contribution},
 };
 
@@ -105,9 +105,9 @@ impl Engine {
             let record = self.explain_record(name, winner.claimant());
             explanation.verdict = format!("{name} is the {} of {}", record.role, record.record);
             explanation.record = Some(record);
-        } else if let Some(owner) = self.foreign.owner(name) {
-            let key = ObjectKey::host(Kind::ForeignRrsets, &owner.namespace, &owner.name);
-            explanation.verdict = format!("{name} comes from {key}, which is not ours");
+        } else if let Some(owners) = self.foreign.owners(name) {
+            let whose = if owners.contains(", ") { "which are" } else { "which is" };
+            explanation.verdict = format!("{name} comes from {owners}, {whose} not ours");
         } else if *name == zone.apex {
             explanation.verdict = format!("{name} is the apex of a zone");
         } else if !self.exists(name) {

@@ -7,6 +7,7 @@ use super::{
     clusters::ClusterState,
     compute::{Computed, Refusal, placed, tells_of},
     engine::Engine,
+    foreign::Loser,
     status::no_targets,
 };
 use crate::{
@@ -165,23 +166,27 @@ impl Engine {
     fn foreign_conflict_findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         let published = self.published();
-        for (name, givers) in self.foreign.givers() {
+        let foreign = |key: &NamespacedName| ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name);
+        let mut tell = |giver: &NamespacedName, message: String, help: &str| {
+            let finding = Finding::new(FindingCode::NameTaken, message).about(foreign(giver)).field("spec.endpoints");
+            findings.push(finding.help(help).at_origin(origin_of(self.model.foreign.get(giver))));
+        };
+        for (name, givers, losers) in self.foreign.givers() {
             let holder = if published.is_reserved(name) {
                 Some("static records or the zone itself".to_owned())
             } else {
                 published.winner(name).map(|winner| winner.claimant().key().to_string())
             };
-            for giver in givers {
-                let older = || self.foreign.owner(name).filter(|owner| *owner != giver);
-                let foreign = |key: &NamespacedName| ObjectKey::host(Kind::ForeignRrsets, &key.namespace, &key.name);
-                let Some(holder) = holder.clone().or_else(|| older().map(|key| foreign(key).to_string())) else {
-                    continue;
-                };
-                let finding = Finding::new(FindingCode::NameTaken, format!("{name} belongs to {holder}"))
-                    .about(foreign(giver))
-                    .field("spec.endpoints")
-                    .help("static records come first, then names of records, then the oldest DNSEndpoint");
-                findings.push(finding.at_origin(origin_of(self.model.foreign.get(giver))));
+            if let Some(holder) = holder {
+                for giver in givers {
+                    let help = "static records come first, then names of records, then DNSEndpoints";
+                    tell(giver, format!("{name} belongs to {holder}"), help);
+                }
+                continue;
+            }
+            for Loser { giver, record_type, holder, why } in losers {
+                let message = format!("{name} {record_type} gives way to {}: {why}", foreign(holder));
+                tell(giver, message, "the oldest DNSEndpoint has its way; say the same in both, or give up one");
             }
         }
         findings

@@ -157,14 +157,31 @@ fn rdata(record_type: RecordType, target: &str) -> Result<Box<[u8]>, String> {
     data.map_err(|error| format!("target `{target}`: {error}"))
 }
 
-/// All foreign names, who gives them, and the merged view in which the oldest DNSEndpoint has a name.
+/// All foreign names, who gives them, and what they come to together.
+///
+/// As in external-dns, DNSEndpoints are many hands at one table: RRsets of one name and type with one TTL are united,
+/// whoever gives them, and types stand beside each other. Where that cannot be (two TTLs of one type, a CNAME and anything
+/// else), the oldest DNSEndpoint has its way.
 #[derive(Debug, Default)]
 pub(super) struct Foreign {
     objects: BTreeMap<NamespacedName, (ForeignNames, Vec<Finding>)>,
     by_name: NameMap<Vec<Rrset>>,
     givers: NameMap<BTreeSet<NamespacedName>>,
-    /// The oldest giver of each name.
-    owners: NameMap<NamespacedName>,
+    /// RRsets that had to give way, of names that several give.
+    losers: NameMap<Vec<Loser>>,
+}
+
+/// An RRset of a DNSEndpoint that gave way to an older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Loser {
+    /// Whose it is.
+    pub(super) giver: NamespacedName,
+    /// What it is.
+    pub(super) record_type: RecordType,
+    /// Whom it gave way to.
+    pub(super) holder: NamespacedName,
+    /// How they cannot stand together.
+    pub(super) why: &'static str,
 }
 
 impl Foreign {
@@ -189,15 +206,21 @@ impl Foreign {
             } else {
                 givers.remove(key);
             }
-            let first = givers.iter().min_by_key(|key| (created(key).unwrap_or(i64::MAX), (*key).clone()));
-            let given = |key| self.objects.get(key).and_then(|(names, _)| names.get(name)).map(|rrsets| (key, rrsets));
-            if let Some((key, rrsets)) = first.and_then(given) {
-                self.by_name.insert(name.clone(), rrsets.clone());
-                self.owners.insert(name.clone(), key.clone());
-            } else {
+            let mut sorted: Vec<&NamespacedName> = givers.iter().collect();
+            sorted.sort_by_key(|key| (created(key).unwrap_or(i64::MAX), *key));
+            let given =
+                |key| self.objects.get(key).and_then(|(names, _)| names.get(name)).map(|rrsets| (key, &rrsets[..]));
+            let (rrsets, losers) = unite(sorted.into_iter().filter_map(given));
+            if rrsets.is_empty() {
                 self.by_name.remove(name);
-                self.owners.remove(name);
                 self.givers.remove(name);
+            } else {
+                self.by_name.insert(name.clone(), rrsets);
+            }
+            if losers.is_empty() {
+                self.losers.remove(name);
+            } else {
+                self.losers.insert(name.clone(), losers);
             }
         }
         names
@@ -207,14 +230,21 @@ impl Foreign {
         &self.by_name
     }
 
-    /// The DNSEndpoint that gives a name; the oldest where there are several.
-    pub(super) fn owner(&self, name: &OwnerName) -> Option<&NamespacedName> {
-        self.owners.get(name)
+    /// The DNSEndpoints of which a name has something, as people are told; none where it has nothing.
+    pub(super) fn owners(&self, name: &OwnerName) -> Option<String> {
+        let has_any = |giver: &&NamespacedName| {
+            let given = self.objects.get(giver).and_then(|(names, _)| names.get(name)).map_or(0, Vec::len);
+            let losers = self.losers.get(name).into_iter().flatten();
+            given > losers.filter(|loser| loser.giver == **giver).count()
+        };
+        let key = |giver: &NamespacedName| ObjectKey::host(Kind::ForeignRrsets, &giver.namespace, &giver.name);
+        let owners = self.givers.get(name)?.iter().filter(has_any);
+        Some(owners.map(|giver| key(giver).to_string()).collect::<Vec<_>>().join(", "))
     }
 
-    /// Every name with the DNSEndpoints that give it, in no particular order.
-    pub(super) fn givers(&self) -> impl Iterator<Item = (&OwnerName, &BTreeSet<NamespacedName>)> {
-        self.givers.iter()
+    /// Every name with the DNSEndpoints that give it, and what of theirs gave way, in no particular order.
+    pub(super) fn givers(&self) -> impl Iterator<Item = (&OwnerName, &BTreeSet<NamespacedName>, &[Loser])> {
+        self.givers.iter().map(|(name, givers)| (name, givers, self.losers.get(name).map_or(&[][..], Vec::as_slice)))
     }
 
     pub(super) fn findings(&self) -> impl Iterator<Item = &Finding> {
@@ -245,4 +275,37 @@ impl Foreign {
         let first = model.get_key_value(&named(&plain)).map(|(key, _)| key);
         first.into_iter().chain(in_groups).cloned().collect()
     }
+}
+
+/// What DNSEndpoints give together, the oldest first, and what gave way.
+fn unite<'a>(given: impl Iterator<Item = (&'a NamespacedName, &'a [Rrset])>) -> (Vec<Rrset>, Vec<Loser>) {
+    let (mut united, mut losers): (Vec<Rrset>, Vec<Loser>) = Default::default();
+    let mut holders: BTreeMap<RecordType, &NamespacedName> = BTreeMap::new();
+    for (giver, rrsets) in given {
+        for rrset in rrsets {
+            let record_type = rrset.record_type;
+            let is_alias = |record_type| record_type == RecordType::CNAME;
+            let other = united.iter().find_map(|other| {
+                let why = if is_alias(other.record_type) != is_alias(record_type) {
+                    "a CNAME stands alone"
+                } else if other.record_type != record_type {
+                    return None;
+                } else if other.ttl != rrset.ttl {
+                    "records of one type have one TTL (RFC 2181 section 5.2)"
+                } else if is_alias(record_type) && other.data() != rrset.data() {
+                    "a name has one CNAME"
+                } else {
+                    return None;
+                };
+                Some((other.record_type, why))
+            });
+            if let Some((&holder, why)) = other.and_then(|(other, why)| Some((holders.get(&other)?, why))) {
+                losers.push(Loser { giver: giver.clone(), record_type, holder: holder.clone(), why });
+            } else {
+                holders.entry(record_type).or_insert(giver);
+                add(&mut united, rrset.clone());
+            }
+        }
+    }
+    (united, losers)
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     answer::{AuthoritativeZone, Zone},
     dns::{OwnerName, RecordType, Rrset},
-    model::{Kind, ObjectKey, RecordKey, RecordKind},
+    model::{RecordKey, RecordKind},
     plan::{ClusterTarget, WantedName},
     steering::{Target, usable},
 };
@@ -201,9 +201,8 @@ impl Engine {
             let reason = format!("{key}: {}", clusters.join(", "));
             return (Some(key), targets, reason);
         }
-        if let Some(giver) = self.foreign.owner(owner) {
-            let key = ObjectKey::host(Kind::ForeignRrsets, &giver.namespace, &giver.name);
-            return (None, Vec::new(), key.to_string());
+        if let Some(givers) = self.foreign.owners(owner) {
+            return (None, Vec::new(), givers);
         }
         (None, Vec::new(), "the zone itself".to_owned())
     }

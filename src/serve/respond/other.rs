@@ -26,8 +26,6 @@ use crate::{
 /// How often an answer may go from one zone of another kind to the next. CoreDNS goes into itself ten times; each zone
 /// on the way has aliases of its own, of which resolvers follow no more than this.
 const MAX_DEPTH: usize = 8;
-/// Records in front of one that are searched for the same record: a message has no record twice (RFC 2181 section 5).
-const REPEATED: usize = 64;
 
 impl Chain<'_, '_> {
     /// Writes what a zone of another kind says to the name, which stands in the message at `place`.
@@ -86,8 +84,8 @@ impl Chain<'_, '_> {
     }
 
     fn ask_other(&mut self, zone: &dyn OtherZone, record_type: RecordType) -> Verdict {
-        let Self { name, scratch: Scratch { records, clock, .. }, snapshot, .. } = self;
-        records.clear();
+        let Self { name, scratch: Scratch { records, clock, .. }, snapshot, message, .. } = self;
+        records.start(message.room());
         let now = clock.now();
         let question = OtherQuestion { name, record_type, part: Part::Answer, now };
         zone.answer(&question, &mut Others { snapshot, now, depth: 0 }, records)
@@ -101,7 +99,7 @@ impl Chain<'_, '_> {
         // Answers to one name are answers of one kind.
         *source = name.as_wire().iter().fold(1, |sum: usize, &octet| sum.wrapping_mul(31) ^ usize::from(octet));
         for (index, record) in records.iter(Part::Answer).enumerate() {
-            if !is_repeated(records, Part::Answer, index, &record)
+            if !records.is_repeated(Part::Answer, index, &record)
                 && !message.put_record(Section::Answer, &record, known)
             {
                 return Step::Full;
@@ -111,7 +109,7 @@ impl Chain<'_, '_> {
             return Step::Full;
         }
         for (index, record) in records.iter(Part::Additional).enumerate() {
-            if !is_repeated(records, Part::Additional, index, &record) {
+            if !records.is_repeated(Part::Additional, index, &record) {
                 let _ = message.put_record(Section::Additional, &record, known);
             }
         }
@@ -204,15 +202,6 @@ fn push(outcome: &Outcome<'_>, name: &QueryName, part: Part, records: &mut Recor
     }
     records.push(part, name.as_wire(), RecordType::CNAME, ttl, |out| out.extend_from_slice(&target));
     Some(target)
-}
-
-/// True if one of the records in front of this one says the same, whatever its TTL.
-fn is_repeated(records: &Records, part: Part, index: usize, record: &RecordRef<'_>) -> bool {
-    if index > REPEATED {
-        // Large answers have addresses alone, and zones see to those themselves.
-        return false;
-    }
-    records.iter(part).take(index).any(|earlier| RecordRef { ttl: record.ttl, ..earlier } == *record)
 }
 
 /// As [`Zone::tag`]; two zones at one apex are one for counters.

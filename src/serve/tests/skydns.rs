@@ -115,7 +115,7 @@ fn an_answer_that_does_not_fit_is_truncated_and_whole_over_streams() {
 
 #[test]
 fn a_name_above_more_than_a_message_holds_is_answered_truncated() {
-    let pairs: Vec<(String, String)> = (0..70_000)
+    let pairs: Vec<(String, String)> = (0..100_000)
         .map(|index| {
             let address = Ipv4Addr::from(0x0a00_0000 + index);
             (format!("/skydns/org/example/n{index}"), format!(r#"{{"host":"{address}"}}"#))
@@ -125,8 +125,18 @@ fn a_name_above_more_than_a_message_holds_is_answered_truncated() {
     let snapshot = with(Snapshot::default(), "example.org", keys(&pairs));
     let tcp = ask(&snapshot, Transport::Tcp, "example.org.", Kind::A, None);
     assert!(tcp.truncation && tcp.answers.len() > 4_000);
-    let nothing = ask(&snapshot, Transport::Tcp, "example.org.", Kind::AAAA, None);
-    assert_eq!(nothing.response_code, ResponseCode::ServFail, "it is not known that there is nothing");
+    for kind in [Kind::AAAA, Kind::MX, Kind::TXT, Kind::CAA] {
+        for name in ["example.org.", "*.example.org."] {
+            let nothing = told(&ask(&snapshot, Transport::Udp, name, kind, None));
+            assert_eq!(
+                nothing,
+                (ResponseCode::NoError, vec![format!("authority: example.org. {SOA}")]),
+                "{name} {kind}"
+            );
+        }
+    }
+    let servers = ask(&snapshot, Transport::Udp, "example.org.", Kind::SRV, None);
+    assert!(servers.truncation);
     let one = ask(&snapshot, Transport::Udp, "n69999.example.org.", Kind::A, None);
     assert_eq!((one.truncation, one.answers.len()), (false, 1));
 }

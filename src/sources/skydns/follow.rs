@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    pin::pin,
     time::{Duration, SystemTime},
 };
 
@@ -11,11 +12,11 @@ use mcdns_skydns::{Lease, Revision};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 use super::{
-    Options, Standing, State,
+    Options, Released, Standing, State, Wish,
     client::{Error, PATIENCE, connect},
     leases::{self, Ends},
     mirror::{Change, Mirror},
@@ -46,7 +47,7 @@ struct Session<'a> {
     client: Client,
     mirror: &'a mut Mirror,
     states: &'a watch::Sender<State>,
-    wishes: &'a mut mpsc::Receiver<String>,
+    wishes: &'a mut mpsc::Receiver<Wish>,
     leases: Leases,
     /// The cluster that was seen first; another one has other revisions.
     cluster: u64,
@@ -65,14 +66,15 @@ pub(super) async fn follow(
     options: Options,
     mut mirror: Mirror,
     states: watch::Sender<State>,
-    mut wishes: mpsc::Receiver<String>,
+    mut wishes: mpsc::Receiver<Wish>,
 ) {
     let mut pause = FIRST_PAUSE;
     let mut lost_since = None;
     let mut cluster = 0;
     loop {
         let started = Instant::now();
-        let error = match connect(&options).await {
+        let Some(connected) = meanwhile(connect(&options), &mut mirror, &states, &mut wishes).await else { return };
+        let error = match connected {
             Ok(client) => {
                 let leases = Leases::start(&client);
                 let mut session =
@@ -99,10 +101,27 @@ pub(super) async fn follow(
         // What has gone well for a while begins anew.
         pause = if started.elapsed() > LAST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LAST_PAUSE) };
         let end = Instant::now() + pause;
-        while let Ok(wish) = tokio::time::timeout_at(end, wishes.recv()).await {
-            let Some(wish) = wish else { return };
-            if mirror.release(&wish) {
-                states.send_modify(|state| *state = mirror.state(state.standing.clone()));
+        if meanwhile(sleep_until(end), &mut mirror, &states, &mut wishes).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Waits for something without etcd and releases what people want released; none where nobody wants to know any more.
+async fn meanwhile<T>(
+    something: impl Future<Output = T>,
+    mirror: &mut Mirror,
+    states: &watch::Sender<State>,
+    wishes: &mut mpsc::Receiver<Wish>,
+) -> Option<T> {
+    let mut something = pin!(something);
+    loop {
+        tokio::select! {
+            done = &mut something => return Some(done),
+            wish = wishes.recv() => {
+                if grant(mirror, wish?) {
+                    states.send_modify(|state| *state = mirror.state(state.standing.clone()));
+                }
             }
         }
     }
@@ -202,8 +221,7 @@ impl Session<'_> {
                 }
                 wish = self.wishes.recv() => {
                     let Some(wish) = wish else { std::future::pending().await };
-                    if self.mirror.release(&wish) {
-                        tracing::info!("what was held of the keys of SkyDNS is released");
+                    if grant(self.mirror, wish) {
                         self.publish();
                     }
                 }
@@ -297,6 +315,21 @@ impl Drop for Leases {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Lets go of what is held, and tells whoever wants that; true if something was.
+fn grant(mirror: &mut Mirror, wish: Wish) -> bool {
+    if wish.told.is_closed() {
+        return false;
+    }
+    let released = mirror.release(&wish.word);
+    let has_changed = matches!(released, Released::Keys(_));
+    if let Released::Keys(keys) = released {
+        tracing::warn!(keys, "what was held of the keys of SkyDNS is released");
+    }
+    // Who has just gone finds it in the state.
+    let _ = wish.told.send(released);
+    has_changed
 }
 
 fn put(pair: KeyValue) -> Change {

@@ -12,7 +12,7 @@ use mcdns_core::{
 };
 use mcdns_skydns::{Fault, Keys, Lease, LeaseLimits, Prefix, Revision, SkyDnsZone};
 
-use super::{OpenError, Standing, State};
+use super::{OpenError, Released, Standing, State};
 
 /// Fewer keys than this may go at once.
 const GUARDED_FROM: usize = 10;
@@ -173,16 +173,20 @@ impl Mirror {
         self.leases.keys().copied()
     }
 
-    /// Lets go of what is held, where `word` names it. True if it did.
-    pub(super) fn release(&mut self, word: &str) -> bool {
-        if self.held().as_deref() != Some(word) {
-            return false;
+    /// Lets go of what is held, where `word` names it.
+    pub(super) fn release(&mut self, word: &str) -> Released {
+        match self.held() {
+            None => return Released::Nothing,
+            Some(held) if held != word => return Released::AnotherWord(held),
+            Some(_) => {}
         }
-        for key in std::mem::take(&mut self.gone) {
+        let gone = std::mem::take(&mut self.gone);
+        let released = Released::Keys(gone.len());
+        for key in gone {
             self.change(&Change::Delete { key: key.into(), revision: Revision::MAX });
         }
         self.renew(true);
-        true
+        released
     }
 
     /// The word that releases what is held.
@@ -278,7 +282,9 @@ impl Mirror {
         let mut findings = Vec::new();
         if let Some(word) = self.held() {
             let message = format!("all {} keys vanished from etcd at once; they stay in force", self.gone.len());
-            let help = format!("if that is meant, release them with the word {word}");
+            let help = format!(
+                "if that is meant: mcdns release {word}, at each replica (--admin ADDR:PORT, unless that is 127.0.0.1:8080)"
+            );
             findings.push(Finding::new(FindingCode::Held, message).help(help));
         }
         let wanted = |code| self.faults.iter().filter(move |(_, fault)| code_of(fault) == code);

@@ -4,7 +4,7 @@ use mcdns_core::{answer::OtherZone as _, check::FindingCode, dns::Serial};
 use mcdns_skydns::{LeaseLimits, Prefix, Revision};
 
 use super::{
-    Standing,
+    Released, Standing,
     mirror::{Change, Mirror},
 };
 
@@ -137,9 +137,9 @@ fn what_is_held_is_released_by_its_own_word_once() {
     mirror.replace(Vec::new(), 10);
     mirror.apply(vec![put("/skydns/org/example/n03", r#"{"host":"192.0.2.2"}"#, 11)]);
     let word = mirror.held().expect("something is held");
-    assert!(!mirror.release("another word"));
-    assert!(mirror.release(&word));
-    assert!(!mirror.release(&word));
+    assert_eq!(mirror.release("another word"), Released::AnotherWord(word.clone()));
+    assert_eq!(mirror.release(&word), Released::Keys(11));
+    assert_eq!(mirror.release(&word), Released::Nothing);
     let state = mirror.state(Standing::Fresh);
     assert_eq!((state.keys, state.held), (1, None));
 }

@@ -34,7 +34,7 @@ use mcdns_core::{
 use mcdns_skydns::{LeaseLimits, Prefix, Revision, SkyDnsZone};
 use thiserror::Error;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -161,8 +161,30 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Follower {
     states: watch::Receiver<State>,
-    releases: mpsc::Sender<String>,
+    releases: Releases,
     task: JoinHandle<()>,
+}
+
+/// Lets go of what a [`Follower`] holds.
+#[derive(Debug, Clone)]
+pub struct Releases(mpsc::Sender<Wish>);
+
+/// What comes of a word that is to release what is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Released {
+    /// So many keys that were held are gone.
+    Keys(usize),
+    /// What is held has another word: this one.
+    AnotherWord(String),
+    /// Nothing is held.
+    Nothing,
+}
+
+/// Somebody wants to let go of what this word names, and to hear of it. Who has given up waiting wants nothing any more.
+#[derive(Debug)]
+struct Wish {
+    word: String,
+    told: oneshot::Sender<Released>,
 }
 
 /// Starts to follow the keys. Whether etcd is there does not matter: it is waited for.
@@ -179,7 +201,7 @@ pub fn open(options: Options) -> Result<Follower, OpenError> {
     let (sender, states) = watch::channel(mirror.state(Standing::Unread { reason: None }));
     let (releases, wishes) = mpsc::channel(RELEASES);
     let task = tokio::spawn(follow::follow(options, mirror, sender, wishes));
-    Ok(Follower { states, releases, task })
+    Ok(Follower { states, releases: Releases(releases), task })
 }
 
 impl Follower {
@@ -189,10 +211,23 @@ impl Follower {
         self.states.clone()
     }
 
-    /// Lets go of what is held, if `word` is what [`State::held`] says; it works once.
-    pub async fn release(&self, word: &str) {
+    /// What lets go of what is held, for whoever a person tells so.
+    pub fn releases(&self) -> Releases {
+        self.releases.clone()
+    }
+}
+
+impl Releases {
+    /// Lets go of what is held, if `word` is what [`State::held`] says; it works once, with etcd and without.
+    /// While all keys are being listed, that is waited for; nothing is released for whoever stops waiting before.
+    pub async fn release(&self, word: &str) -> Released {
+        let (told, tells) = oneshot::channel();
+        let wish = Wish { word: word.to_owned(), told };
         // Where nobody follows any more, nothing is held.
-        let _ = self.releases.send(word.to_owned()).await;
+        if self.0.send(wish).await.is_err() {
+            return Released::Nothing;
+        }
+        tells.await.unwrap_or(Released::Nothing)
     }
 }
 

@@ -5,7 +5,7 @@
 use interop::{Etcd, Gate, PATIENCE};
 use mcdns_core::{answer::OtherZone as _, check::FindingCode, dns::Serial};
 use mcdns_skydns::{LeaseLimits, Prefix};
-use mcdns_sources::skydns::{Follower, Options, Password, Standing, State, Tls, User, open};
+use mcdns_sources::skydns::{Follower, Options, Password, Released, Standing, State, Tls, User, open};
 
 fn options(endpoints: &[String]) -> Options {
     Options {
@@ -131,7 +131,9 @@ async fn an_etcd_that_comes_back_empty_is_no_reason_to_answer_nothing() {
     // And the watch goes on.
     etcd.put(&[B]).await;
     let more = state(&follower, "one more", |state| state.keys == 13).await;
-    follower.release(&more.held.expect("it is still held")).await;
+    let word = more.held.expect("it is still held");
+    assert_eq!(follower.releases().release("another word").await, Released::AnotherWord(word.clone()));
+    assert_eq!(follower.releases().release(&word).await, Released::Keys(12));
     let released = state(&follower, "the release", |state| state.held.is_none()).await;
     assert_eq!(contents(&released), [pair(B.0, B.1)]);
 }

@@ -69,6 +69,7 @@ fn in_external_dns(observation: Observation) -> Observation {
 )]
 #[case::wildcard(&["*.example.com A 60 1.2.3.4"], &["*.example.com 60 A 1.2.3.4"], 0)]
 #[case::delegation(&["n.example.com NS 60 ns1.example.net"], &[], 1)]
+#[case::name_servers_of_the_zone(&["example.com NS 60 ns1.example.net"], &[], 1)]
 #[case::redirection(&["d.example.com DNAME 60 example.net"], &[], 1)]
 #[case::unknown_type(&["a.example.com NOPE 60 1.2.3.4"], &[], 1)]
 #[case::no_name(&[" A 60 1.2.3.4"], &[], 1)]
@@ -100,14 +101,98 @@ fn objects_of_two_groups_with_one_name_are_two_objects() {
 }
 
 #[test]
-fn of_two_groups_the_older_object_has_a_name_and_the_other_is_told() {
+fn of_two_groups_the_older_object_has_its_way_and_the_other_is_told() {
     let mut federation = Federation::of("");
-    let younger = created(object("web", &["a.example.com A 60 1.2.3.4"]), 200);
+    let younger = created(object("web", &["a.example.com A 30 1.2.3.4"]), 200);
     let older = created(in_external_dns(object("web", &["a.example.com A 60 1.2.3.5"])), 100);
     federation.observe(vec![younger, older]);
     assert_eq!(federation.served(), ["a.example.com 60 A 1.2.3.5"]);
     let told: Vec<String> = federation.engine.findings().into_iter().map(|finding| finding.message).collect();
-    assert_eq!(told, ["a.example.com belongs to DNSEndpoint.externaldns.k8s.io test/web"]);
+    let why = "records of one type have one TTL (RFC 2181 section 5.2)";
+    assert_eq!(told, [format!("a.example.com A gives way to DNSEndpoint.externaldns.k8s.io test/web: {why}")]);
+}
+
+/// What two objects give together, of which the first is older, and the types of the younger that gave way.
+#[rstest]
+#[case::other_types(
+    &["shop.example.com A 60 1.2.3.4"], &["shop.example.com MX 60 10 mail.example.net"],
+    &["shop.example.com 60 A 1.2.3.4", "shop.example.com 60 MX 10 mail.example.net."], &[]
+)]
+#[case::targets_of_one_type(
+    &["shop.example.com A 60 1.2.3.5"], &["shop.example.com A 60 1.2.3.4 / 1.2.3.5"],
+    &["shop.example.com 60 A 1.2.3.4 1.2.3.5"], &[]
+)]
+#[case::other_ttl(
+    &["shop.example.com A 60 1.2.3.4"], &["shop.example.com A 61 1.2.3.5", "shop.example.com AAAA 61 2001:db8::1"],
+    &["shop.example.com 60 A 1.2.3.4", "shop.example.com 61 AAAA 2001:db8::1"], &["A"]
+)]
+#[case::an_unset_ttl_is_the_default(
+    &["shop.example.com A 0 1.2.3.4"], &["shop.example.com A 180 1.2.3.5"],
+    &["shop.example.com 180 A 1.2.3.4 1.2.3.5"], &[]
+)]
+#[case::cname_first(
+    &["shop.example.com CNAME 60 a.example.net"], &["shop.example.com A 60 1.2.3.4", "shop.example.com TXT 60 t"],
+    &["shop.example.com 60 CNAME a.example.net."], &["A", "TXT"]
+)]
+#[case::cname_second(
+    &["shop.example.com TXT 60 t"], &["shop.example.com CNAME 60 a.example.net"],
+    &["shop.example.com 60 TXT \"t\""], &["CNAME"]
+)]
+#[case::the_same_cname(
+    &["shop.example.com CNAME 60 a.example.net"], &["shop.example.com CNAME 60 A.example.net."],
+    &["shop.example.com 60 CNAME a.example.net."], &[]
+)]
+#[case::another_cname(
+    &["shop.example.com CNAME 60 b.example.net"], &["shop.example.com CNAME 60 a.example.net"],
+    &["shop.example.com 60 CNAME b.example.net."], &["CNAME"]
+)]
+fn objects_are_united_by_name_and_type_as_external_dns_does(
+    #[case] older: &[&str],
+    #[case] younger: &[&str],
+    #[case] expected: &[&str],
+    #[case] gave_way: &[&str],
+    #[values(false, true)] younger_first: bool,
+) {
+    let mut federation = Federation::of("");
+    // In the order of names the younger one is the first.
+    let older = created(object("web", older), 100);
+    let younger = created(object("mail", younger), 200);
+    let mut both = vec![older.clone(), younger.clone()];
+    if younger_first {
+        both.reverse();
+    }
+    for one in both {
+        federation.observe(vec![one]);
+    }
+    assert_eq!(federation.served(), expected);
+    let findings = federation.engine.findings();
+    let told: Vec<String> = findings.iter().map(|finding| finding.message.clone()).collect();
+    let told: Vec<&str> = told.iter().filter_map(|message| message.split(' ').nth(1)).collect();
+    assert_eq!(told, gave_way);
+    assert!(findings.iter().all(|finding| finding.object.as_deref() == Some("DNSEndpoint test/mail")), "{findings:?}");
+    // What one has left has the name alone, however it was before.
+    federation.observe(vec![Observation { object: None, ..older }]);
+    let mut alone = Federation::of("");
+    alone.observe(vec![younger]);
+    assert_eq!(federation.served(), alone.served());
+    assert!(federation.engine.findings().is_empty());
+}
+
+#[test]
+fn a_name_of_several_objects_is_explained_and_published_by_all_of_them() {
+    let mut federation = Federation::of("");
+    let web = created(object("web", &["shop.example.com A 60 1.2.3.4"]), 100);
+    let mail = created(object("mail", &["shop.example.com MX 60 10 mail.example.net"]), 200);
+    let late = created(object("late", &["shop.example.com A 61 1.2.3.9"]), 300);
+    federation.observe(vec![web, mail, late]);
+    let name = OwnerName::parse("shop.example.com").expect("a name");
+    let verdict = federation.engine.explain(&name).verdict;
+    assert_eq!(verdict, "shop.example.com comes from DNSEndpoint test/mail, DNSEndpoint test/web, which are not ours");
+    let wanted = federation.engine.wanted_names(&OwnerName::parse("example.com").expect("a name"));
+    let shop = wanted.iter().find(|one| one.owner == name).expect("it is wanted");
+    let types: Vec<String> = shop.rrsets.iter().map(|rrset| rrset.record_type.to_string()).collect();
+    assert_eq!(types, ["A", "MX"]);
+    assert_eq!(shop.reason, "DNSEndpoint test/mail, DNSEndpoint test/web");
 }
 
 #[test]
