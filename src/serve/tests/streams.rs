@@ -179,7 +179,9 @@ fn ten_thousand_idle_connections_are_cheap() {
     let count = (files.saturating_sub(200) / 2).min(10_000);
     assert!(count >= 400, "the limit of open files is too low for any server");
     let idle = Duration::from_mins(5);
-    let server = server(ListenerOptions { connections: count + 10, idle, ..ListenerOptions::default() });
+    let (connections, connections_per_client) = (count + 10, count + 10);
+    let options = ListenerOptions { connections, connections_per_client, idle, ..ListenerOptions::default() };
+    let server = server(options);
     // Buffers that are made once are not counted, nor is the memory that the kernel needs.
     assert!(is_answered(&mut connect(&server)));
     let before = resident();
