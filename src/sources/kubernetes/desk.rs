@@ -11,7 +11,7 @@
 //! of objects, and a batch is never older than it must be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
