@@ -50,6 +50,9 @@ pub struct RecordObjects {
     pub record: Value,
     /// Its DNSEndpoint in each API group.
     pub endpoints: Vec<DnsEndpoint>,
+    /// True while host names have no answer that these depend on: DNSEndpoints that stand stay then, since external-dns
+    /// deletes what they no longer name.
+    pub unsettled: bool,
     /// What a person should know about it. An Event is made when one of them is new.
     pub warnings: Vec<Warning>,
 }
@@ -106,7 +109,8 @@ pub fn record_objects(
         "status": status.ok()?,
     });
     let endpoints = dns_endpoint(engine, key).map(|endpoint| in_groups(&endpoint, endpoint_groups).collect());
-    Some(RecordObjects { record, endpoints: endpoints.unwrap_or_default(), warnings })
+    let unsettled = engine.is_unsettled(key);
+    Some(RecordObjects { record, endpoints: endpoints.unwrap_or_default(), unsettled, warnings })
 }
 
 /// Conditions of every Domain, without times.

@@ -325,6 +325,21 @@ async fn a_hanging_server_holds_up_nobody_for_longer_than_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dnsendpoint_stays_while_host_names_have_no_answer() {
+    let stage = Stage::new();
+    stage.want("web", "192.0.2.1", false);
+    stage.until_written("web", "192.0.2.1").await;
+    let written = stage.server.writes("dnsendpoints").len();
+    stage.want_unsettled("web", "192.0.2.2");
+    stage.idle(Duration::from_hours(1)).await;
+    assert_eq!(stage.server.writes("dnsendpoints").len(), written);
+    let record = stage.server.get(&record_path("web")).expect("it stands");
+    assert!(record["status"].to_string().contains("192.0.2.2"), "the status tells what is known");
+    stage.want("web", "192.0.2.3", false);
+    stage.until_written("web", "192.0.2.3").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_event_is_told_when_the_server_has_come_back() {
     let stage = Stage::new();
     stage.want("web", "192.0.2.1", false);

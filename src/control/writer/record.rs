@@ -48,7 +48,7 @@ pub(super) async fn bring(shared: &Shared, key: &RecordKey) -> End {
     let mut end = End::Done(std::time::Duration::ZERO);
     for endpoint in &objects.endpoints {
         let Some(kind) = endpoint_kind(endpoint) else { continue };
-        end = end.worse(bring_endpoint(shared, key, kind, endpoint).await);
+        end = end.worse(bring_endpoint(shared, key, kind, endpoint, objects.unsettled).await);
         if matches!(&end, End::Failed(error) if error.is_of_the_server() || matches!(error, ApiError::NotHolder)) {
             return end;
         }
@@ -65,15 +65,24 @@ pub(super) fn endpoint_kind(endpoint: &DnsEndpoint) -> Option<StandingKind> {
     }
 }
 
-async fn bring_endpoint(shared: &Shared, key: &RecordKey, kind: StandingKind, endpoint: &DnsEndpoint) -> End {
+async fn bring_endpoint(
+    shared: &Shared,
+    key: &RecordKey,
+    kind: StandingKind,
+    endpoint: &DnsEndpoint,
+    unsettled: bool,
+) -> End {
     let standing = StandingKey { kind, namespace: key.name.namespace.to_string(), name: key.endpoint_name() };
     // What was computed for the whole record serves the first comparison, which is mostly the only one.
     let is_fresh = AtomicBool::new(true);
-    let wanted = |_: Option<&Standing>| {
+    let wanted = |before: Option<&Standing>| {
         if is_fresh.swap(false, Ordering::Relaxed) {
-            return endpoint_object(endpoint);
+            return endpoint_object(endpoint).filter(|_| !unsettled || before.is_none());
         }
         let objects = shared.desired.objects(key)?;
+        if objects.unsettled && before.is_some() {
+            return None;
+        }
         let endpoint = objects.endpoints.iter().find(|endpoint| endpoint_kind(endpoint) == Some(kind))?;
         endpoint_object(endpoint)
     };

@@ -45,6 +45,12 @@ impl Unsettled {
 }
 
 impl Engine {
+    /// Whether some name of the record could hold something else, were a host name answered for. What others keep of it
+    /// from before is better than what is known now.
+    pub fn is_unsettled(&self, key: &RecordKey) -> bool {
+        self.records.get(key).is_some_and(|state| state.unsettled.is_some())
+    }
+
     /// What the record cannot tell yet; none if it knows all that it needs.
     pub(super) fn unsettled(&self, key: &RecordKey, computed: &Computed) -> Option<Unsettled> {
         let contributions = &computed.chosen.contributions;

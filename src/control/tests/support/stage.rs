@@ -113,6 +113,13 @@ impl Stage {
         self.writer.touch([key(name)], Urgency::Answers);
     }
 
+    /// Something is wanted of a record that cannot be told for sure yet.
+    pub(crate) fn want_unsettled(&self, name: &str, target: &str) {
+        let objects = RecordObjects { unsettled: true, ..objects(name, target, false) };
+        self.wanted.records.lock().expect("no panic").insert(key(name), objects);
+        self.writer.touch([key(name)], Urgency::Answers);
+    }
+
     /// Something else is wanted of a record, and the writer is not told.
     pub(crate) fn change_silently(&self, name: &str, target: &str) {
         self.wanted.records.lock().expect("no panic").insert(key(name), objects(name, target, false));
@@ -188,6 +195,7 @@ fn objects(name: &str, target: &str, is_degraded: bool) -> RecordObjects {
     let degraded = if is_degraded { "True" } else { "False" };
     let message = "cluster c2 is of unknown readiness".to_owned();
     RecordObjects {
+        unsettled: false,
         record: json!({
             "apiVersion": mcdns_api::dns::API_VERSION,
             "kind": "ServiceDNSRecord",

@@ -17,6 +17,8 @@ pub(super) struct Lexer<'a> {
     line: u32,
     line_start: usize,
     restarts: u32,
+    /// Whether the text is data of a type with service parameters; none if it is whole records, which say their types.
+    has_parameters: Option<bool>,
 }
 
 /// One word, and where it starts.
@@ -77,7 +79,30 @@ impl<'a> Word<'a> {
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { text, at: start, line: 1, line_start: start, restarts: 0 }
+        Self { text, at: start, line: 1, line_start: start, restarts: 0, has_parameters: None }
+    }
+
+    /// For the data of one record alone.
+    pub(super) fn of_data(text: &'a str, record_type: RecordType) -> Self {
+        Self { has_parameters: Some(is_of_services(record_type)), ..Self::new(text) }
+    }
+
+    /// True if the data that begins with these words is that of a type with service parameters. `blank`: the owner name
+    /// is not among them.
+    fn has_parameters(&self, words: &[Word<'_>], blank: bool) -> bool {
+        if let Some(known) = self.has_parameters {
+            return known;
+        }
+        let is_generate = |first: &Word<'_>| !first.quoted && first.text.eq_ignore_ascii_case("$GENERATE");
+        let owner_end = match words.first() {
+            _ if blank => 0,
+            // The range and the owner name.
+            Some(first) if is_generate(first) => 3,
+            _ => 1,
+        };
+        let mut behind = words.iter().skip(owner_end).map(|word| word.text);
+        let record_type = behind.find(|text| !is_class(text) && period(text).is_none());
+        record_type.and_then(|text| text.parse().ok()).is_some_and(is_of_services)
     }
 
     /// Puts the words of the next record into `words`. True if its line starts with blanks, which stand for
@@ -149,7 +174,7 @@ impl<'a> Lexer<'a> {
                 _ => {
                     let place = self.place();
                     let start = self.at;
-                    let Some(end) = end_of_word(octets, start, || has_parameters(words, blank)) else {
+                    let Some(end) = end_of_word(octets, start, || self.has_parameters(words, blank)) else {
                         self.skip_line();
                         self.skip_group(depth);
                         return Err(LexerError {
@@ -267,19 +292,7 @@ fn end_of_word(octets: &[u8], start: usize, has_parameters: impl Fn() -> bool) -
     Some(at)
 }
 
-/// True if the data that begins with these words is that of a type with service parameters (RFC 9460 section 14.1).
-/// `blank`: the owner name is not among them.
-fn has_parameters(words: &[Word<'_>], blank: bool) -> bool {
-    let is_generate = |first: &Word<'_>| !first.quoted && first.text.eq_ignore_ascii_case("$GENERATE");
-    let owner_end = match words.first() {
-        _ if blank => 0,
-        // The range and the owner name.
-        Some(first) if is_generate(first) => 3,
-        _ => 1,
-    };
-    let mut behind = words.iter().skip(owner_end).map(|word| word.text);
-    let record_type = behind.find(|text| !is_class(text) && period(text).is_none());
-    record_type
-        .and_then(|text| text.parse().ok())
-        .is_some_and(|known| matches!(known, RecordType::SVCB | RecordType::HTTPS))
+/// The types with service parameters (RFC 9460 section 14.1).
+fn is_of_services(record_type: RecordType) -> bool {
+    matches!(record_type, RecordType::SVCB | RecordType::HTTPS)
 }

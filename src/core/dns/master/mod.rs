@@ -28,7 +28,7 @@ pub use self::{
     records::{Record, Records},
     writer::{write, write_record},
 };
-use super::OwnerName;
+use super::{OwnerName, RecordType};
 
 /// The `$INCLUDE` loader for texts that may not include anything.
 pub fn refuse_includes(name: &str, _from: &Arc<str>) -> Result<Included, String> {
@@ -48,9 +48,9 @@ pub fn origin_of_file(path: &str) -> OwnerName {
 
 /// The words of one record's data, without the quotes around them; the form that
 /// [`parse_rdata`](super::parse_rdata) takes.
-pub(crate) fn cut_fields(text: &str) -> Result<Vec<&str>, String> {
+pub(crate) fn cut_fields(text: &str, record_type: RecordType) -> Result<Vec<&str>, String> {
     let mut words = Vec::new();
-    let mut lexer = lexer::Lexer::new(text);
+    let mut lexer = lexer::Lexer::of_data(text, record_type);
     lexer.next_record(&mut words).map_err(|error| error.message.to_owned())?;
     let fields = words.iter().map(lexer::Word::field).collect();
     match lexer.next_record(&mut words) {

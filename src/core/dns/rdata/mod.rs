@@ -60,7 +60,7 @@ pub fn parse_rdata(record_type: RecordType, fields: &[&str], origin: &OwnerName)
 
 /// Reads RDATA from one text in presentation format, quotes included: `0 issue "ca.example.net"`.
 pub fn parse_rdata_text(record_type: RecordType, text: &str, origin: &OwnerName) -> Result<Box<[u8]>, RdataError> {
-    let fields = super::master::cut_fields(text).map_err(RdataError::new)?;
+    let fields = super::master::cut_fields(text, record_type).map_err(RdataError::new)?;
     parse_rdata(record_type, &fields, origin)
 }
 

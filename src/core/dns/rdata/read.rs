@@ -111,7 +111,7 @@ fn read_generic(record_type: RecordType, fields: &[&str], wire: &mut Vec<u8>) ->
     if !write::write_parts(&mut text, parts, &octets).map_err(|_| misfit())? {
         return Err(misfit());
     }
-    let fields = crate::dns::master::cut_fields(&text).map_err(|_| misfit())?;
+    let fields = crate::dns::master::cut_fields(&text, record_type).map_err(|_| misfit())?;
     read_parts(record_type, parts, &fields, &OwnerName::root(), wire).map_err(|_| misfit())
 }
 

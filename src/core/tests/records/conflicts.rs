@@ -216,17 +216,20 @@ fn a_child_domain_says_who_claims_names_below_its_cut_whatever_domain_the_record
 #[test]
 fn of_two_dns_endpoints_the_older_has_a_name_and_the_other_is_told() {
     use mcdns_core::{dns::OwnerName, model::ForeignRrset};
-    let foreign = |name: &str, address: &str, seconds: i64| {
-        let owner = "api.example.com".to_owned();
-        let rrset = ForeignRrset { owner, record_type: "A".to_owned(), targets: vec![address.to_owned()], ttl: 0 };
+    let foreign = |name: &str, record_type: &str, target: &str, seconds: i64| {
+        let (owner, record_type) = ("api.example.com".to_owned(), record_type.to_owned());
+        let rrset = ForeignRrset { owner, record_type, targets: vec![target.to_owned()], ttl: 0 };
         created(host_object(Kind::ForeignRrsets, "test", name, Fact::ForeignRrsets(vec![rrset])), seconds)
     };
     let mut federation = Federation::of("c1 us/us1: 10.20.30.1");
-    federation.observe(vec![foreign("a", "10.0.0.1", 200), foreign("b", "10.0.0.2", 100)]);
+    federation.observe(vec![foreign("a", "CNAME", "elsewhere.example.org", 200), foreign("b", "A", "10.0.0.2", 100)]);
     assert_eq!(federation.served(), ["api.example.com 180 A 10.0.0.2"]);
     let explained = federation.engine.explain(&OwnerName::parse("api.example.com").expect("a name"));
     assert!(explained.verdict.contains("DNSEndpoint test/b"), "{}", explained.verdict);
     let told = federation.engine.findings();
     let told: Vec<_> = told.iter().map(|finding| (finding.object.as_deref(), finding.message.as_str())).collect();
-    assert_eq!(told, [(Some("DNSEndpoint test/a"), "api.example.com belongs to DNSEndpoint test/b")]);
+    assert_eq!(
+        told,
+        [(Some("DNSEndpoint test/a"), "api.example.com CNAME gives way to DNSEndpoint test/b: a CNAME stands alone")]
+    );
 }
